@@ -218,6 +218,7 @@ def test_trained_model_is_what_its_checkpoint_exports(name: str) -> None:
     assert (made.name, made.provenance) == (kept.name, kept.provenance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [recipe.name for recipe in TRAINED])
 def test_accuracy_is_what_the_manifest_states(name: str) -> None:
     """On the test pictures the kept model and its quantised network classify as many rightly as stated, and well."""

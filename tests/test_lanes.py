@@ -395,6 +395,13 @@ def test_what_computes_on_more_bits_than_a_word_is_refused_by_name() -> None:
         make_words(parse(text), {"a"})
 
 
+def test_a_wide_input_that_is_the_same_in_all_lanes_is_refused_by_name() -> None:
+    """One of 70 bits, of control."""
+    words = make_words(parse("1 sort bitvec 70\n2 input 1 keep\n3 output 2 y\n"), ())
+    with pytest.raises(FileError, match=r"the input 'keep' has 70 bits, expected at most 64"):
+        write_program(words, 4, ())
+
+
 def test_the_way_from_data_to_an_output_names_its_registers() -> None:
     """From the output back to the input."""
     text = "1 sort bitvec 8\n2 sort bitvec 1\n3 input 1 d\n4 state 1 held\n5 next 1 4 3\n"

@@ -2,6 +2,8 @@
 
 import json
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +19,15 @@ from fxsim.graph import Model
 from fxsim.paths import cache_dir, golden_dir
 from fxsim.simulate.sources import Sources
 from fxsim.synthesis import TARGETS, Resources, Unit, find_target, measure_area, synthesise
+from fxsim.synthesis import area as synthesising
 from fxsim.synthesis import units as cutting
+from fxsim.synthesis.area import synthesise_unit
 from fxsim.synthesis.levels import find_levels
-from fxsim.synthesis.record import Way, add_up
+from fxsim.synthesis.record import Levels, Way, add_up
 from fxsim.synthesis.route import Routed, read_report, route
 from fxsim.synthesis.rtlil import read_design
+from fxsim.synthesis.units import Part
+from fxsim.synthesis.yosys import Made
 from tests.test_described import design, model
 
 __all__ = ["model"]  # a fixture
@@ -423,3 +429,22 @@ def test_parts_take_what_the_whole_does(accel: str) -> None:
     assert (parts.dsp, parts.bram) == (flat.dsp, flat.bram)
     assert parts.ff - flat.ff == {"stream": 0, "simd": 104}[accel]
     assert abs(parts.lut - flat.lut) <= 0.03 * flat.lut
+
+
+def test_the_same_part_is_synthesised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several that want it at once one makes it, and the others wait and take it; another part is its own."""
+    monkeypatch.setenv("FXSIM_CACHE", str(tmp_path / "cache"))
+    made: list[str] = []
+
+    def synthesise(text: str, *_: object) -> Made:
+        made.append(text)
+        time.sleep(0.2)
+        return Made({}, Levels(inside=None, into=None, out=None, through=None))
+
+    monkeypatch.setattr(synthesising, "synthesise_part", synthesise)
+    parts = [Part("m", text, 1, ("m",), (), False, frozenset()) for text in ("a", "a", "b", "a")]
+    with ThreadPoolExecutor(4) as pool:
+        units = list(pool.map(lambda part: synthesise_unit(part, find_target("xcup")), parts))
+    assert sorted(made) == ["a", "b"]
+    assert sorted(unit.cached for unit in units) == [False, False, True, True]
+    assert len({unit.sha256 for unit in units}) == 2

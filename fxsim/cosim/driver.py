@@ -131,9 +131,9 @@ def run_cosim(
     if simulator is not None:
         if refused := [name for name, there in (("a waveform", wave), ("code coverage", covered)) if there is not None]:
             raise StimulusError(f"{refused[0]} is of a design in one lane: leave out lanes")
-        if fitted.data_ports is None:
+        if not device.lanes or fitted.data_ports is None:
             able = ", ".join(name for name in DEVICES.own if DEVICES[name].lanes)
-            said = "as it is set" if device.lanes else f"expected one of: {able}"
+            said = fitted.without_lanes if device.lanes else f"expected one of: {able}"
             raise StimulusError(f"the accelerator '{device.name}' is not simulated in lanes, {said}")
     if request.jobs > 1:
         if whole is not None or covered is not None:

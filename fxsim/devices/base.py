@@ -307,6 +307,15 @@ class Fitted(ABC):
         return None
 
     @property
+    def without_lanes(self) -> str:
+        """The reason why there are no `data_ports`, where others of the device have some: it is set or described so."""
+        return "as it is set"
+
+    def in_lanes(self, rtl: Path | None = None) -> Synthesisable:
+        """The design as it is simulated in lanes: with all that the harness drives and looks at."""
+        return self.synthesisable(rtl)
+
+    @property
     def agreeing(self) -> tuple[str, ...]:
         """Registers and memories that data ports lead to though what they hold is no image's, for a design in lanes.
 

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby
 
-from fxsim.lanes.words import Column, Piece, Value, Word, Words, Write, constant_of, part_of, width_of
+from fxsim.errors import FileError
+from fxsim.lanes.words import WORD, Column, Piece, Value, Word, Words, Write, constant_of, part_of, width_of
 
 ROLLED_MIN = 4
 """Fewest statements alike that become a loop."""
@@ -105,7 +106,8 @@ def write_program(words: Words, lanes: int, data: Iterable[str]) -> dict[str, st
     """The program's files by name: the class `Vdut` with the design's ports, and what it is made of.
 
     `data`: the ports, in and out, that have a value in each lane; of these that go out the class has a function of the
-    port's name, which gives the lanes of one of its bytes.
+    port's name, which gives the lanes of one of its bytes. FileError where another port that comes in is wider than a
+    word.
     """
     return _Writer(words, lanes, frozenset(data)).write()
 
@@ -157,6 +159,11 @@ class _Writer:
         self._inputs: dict[int, tuple[str, int]] = {}
         """The port of an input, and its first bit there."""
         for name, value in words.inputs.items():
+            if name not in data and width_of(value) > WORD:
+                raise FileError(
+                    f"the input '{name}' has {width_of(value)} bits, expected at most {WORD} of one that is the same "
+                    "in all lanes"
+                )
             ends = accumulate((piece.width for piece in value), initial=0)
             self._inputs |= {piece.word: (name, low) for piece, low in zip(value, ends, strict=False)}
         self._uses = [0] * len(self._words)

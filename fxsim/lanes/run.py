@@ -12,6 +12,7 @@ from filelock import FileLock
 from fxsim import temporary
 from fxsim.contract.arithmetic import Int8
 from fxsim.devices import Fitted, Layout
+from fxsim.devices.provable import OwnVerilog
 from fxsim.errors import StimulusError, ToolError
 from fxsim.graph import Model
 from fxsim.lanes.cpp import write_program
@@ -53,9 +54,10 @@ class LanesSimulator:
         tell = status or (lambda _: None)
         data = fitted.data_ports
         assert data is not None
-        design = fitted.synthesisable(rtl)
+        design = fitted.in_lanes(rtl)
         tell("making the netlist")
-        made = make_netlist(design.sources, design.top, design.parameters, design.files, status)
+        own = None if design.language is None else OwnVerilog(design.sources, *design.language, "")
+        made = make_netlist(design.sources, design.top, design.parameters, design.files, status, own)
         tools = find_toolchain("-O3 -march=native")
         programs = fitted.design.programs
         parts = [part for name, text in programs.items() for part in (name.encode(), text)]

@@ -249,6 +249,15 @@ template <typename P>
 void put_byte(P& port, const uint8_t* lanes) {
     port = *lanes;
 }
+// Bytes of a port from `at` on, side by side in lanes: where they stand, or brought together in `room`.
+template <typename P>
+const uint8_t* bytes_of(P& port, size_t at, size_t count, std::vector<uint8_t>& room) {
+    if (LANES == 1) return byte_of(port, at);
+    room.resize(count * LANES);
+    for (size_t byte = 0; byte < count; ++byte)
+        std::memcpy(room.data() + byte * LANES, byte_of(port, at + byte), LANES);
+    return room.data();
+}
 
 // ---- What is found --------------------------------------------------------------------------------------------------
 

@@ -1,11 +1,13 @@
 """Areas of designs: Yosys counts the parts of an FPGA that they take, each different part of a design once."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+from filelock import FileLock
 
 from fxsim.devices import DEVICES, make_settings
 from fxsim.devices.base import Synthesisable
@@ -14,6 +16,7 @@ from fxsim.formats import model_sha256
 from fxsim.graph import Model
 from fxsim.machine import count_jobs
 from fxsim.paths import cache_dir
+from fxsim.private import make_private
 from fxsim.prove.kept import keep_text, take_text
 from fxsim.prove.netlist import find_yosys
 from fxsim.synthesis.record import Area, ModuleArea, Resources, Unit, Way, add_up
@@ -127,22 +130,28 @@ def worst_ways(units: Iterable[Unit]) -> dict[str, tuple[Way, Unit]]:
 
 
 def synthesise_unit(part: Part, target: Target) -> Unit:
-    """The cells and ways of a part of a design, made now or kept from before; ToolError as of `measure_area`."""
+    """The cells and ways of a part of a design, made now or kept from before; ToolError as of `measure_area`.
+
+    Whoever wants a part that another process or thread makes at the time waits for it.
+    """
     key = synthesis_key(part.text, target)
     place = cache_dir() / "synthesis" / f"{key}.json"
     where = f"{part.module} ({part.paths[0]})"
     # Yosys leaves the backslash of a name of the Verilog's out where it counts.
     boxes = frozenset(name.removeprefix("\\") for name in part.boxes)
-    kept = take_text(place, _KEPT_BYTES_MAX)
-    made = None if kept is None else _made(kept, key)
+    made = _take(place, key)
     cached = made is not None
     if made is None:
-        made = synthesise_part(part.text, target, boxes, where)
-        try:
-            text = f"{key}\n{msgspec.json.encode(made, order='sorted').decode()}"
-            keep_text(place, text, _KEPT_MAX, _KEPT_TOGETHER_MAX)
-        except OSError as error:
-            raise ToolError(f"cannot write to the cache folder {place.parent}: {error.strerror}") from error
+        with _lock(key):
+            made = _take(place, key)
+            cached = made is not None
+            if made is None:
+                made = synthesise_part(part.text, target, boxes, where)
+                try:
+                    text = f"{key}\n{msgspec.json.encode(made, order='sorted').decode()}"
+                    keep_text(place, text, _KEPT_MAX, _KEPT_TOGETHER_MAX)
+                except OSError as error:
+                    raise ToolError(f"cannot write to the cache folder {place.parent}: {error.strerror}") from error
     return Unit(
         module=part.module,
         instances=part.instances,
@@ -154,6 +163,21 @@ def synthesise_unit(part: Part, target: Target) -> Unit:
         sha256=key,
         cached=cached,
     )
+
+
+def _lock(key: str) -> FileLock:
+    """The lock of a part's synthesis. Some parts share one, so that there are 256 files of them at most."""
+    folder = cache_dir() / "synthesising"
+    try:
+        make_private(folder)
+    except OSError as error:
+        raise ToolError(f"cannot write to the cache folder {folder}: {error.strerror}") from error
+    return FileLock(folder / f"{hashlib.sha256(key.encode()).hexdigest()[:2]}.lock")
+
+
+def _take(place: Path, key: str) -> Made | None:
+    kept = take_text(place, _KEPT_BYTES_MAX)
+    return None if kept is None else _made(kept, key)
 
 
 def _made(text: str, key: str) -> Made | None:

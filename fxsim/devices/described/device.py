@@ -9,13 +9,15 @@ from fxsim.devices.base import (
     Device,
     Figures,
     Fitted,
+    Language,
     Layout,
     StreamState,
+    Synthesisable,
     Watched,
     decode_part,
     stall_argument,
 )
-from fxsim.devices.described.bind import Bound, bind
+from fxsim.devices.described.bind import WRAPPER, Bound, bind
 from fxsim.devices.described.description import read_description
 from fxsim.devices.described.findings import Findings, description_of
 from fxsim.devices.described.fitted import (
@@ -95,6 +97,24 @@ class FittedStreams(FittedDescribed[Bound]):
         found = {tap.name: _watched(f"{top}.tap_{i}", tap.beats) for i, tap in enumerate(self.bound.taps)}
         shown = _watched(f"{top}.y_data", output.beats)
         return found | {output.signals.data: shown._replace(valid=f"{top}.out_valid", ready=f"{top}.out_ready")}
+
+    @property
+    def data_ports(self) -> frozenset[str]:
+        """The data of inputs, output and taps, as the module around the design has them."""
+        return frozenset({"in_data", "out_data", "mon_data"})
+
+    def in_lanes(self, rtl: Path | None = None) -> Synthesisable:
+        """The module around the design, which shows its taps; StimulusError where its latency is to be found."""
+        if self.bound.output.find:
+            raise StimulusError(
+                f'{self.bound.path}: output stream: latency is "find", expected a number of cycles, which a run in '
+                "lanes takes: a run without them shows what it finds"
+            )
+        bound, sources = self._in(rtl), self.design.read(rtl)
+        said = bound.verilog
+        files = {name: bound.sources.files[name] for name in bound.listed.files} | bound.memories
+        language = Language((*said.sources, WRAPPER), said.include, said.defines)
+        return Synthesisable(TOP, {}, sources, files, language=language)
 
     @property
     def part(self) -> tuple[str, ...]:
@@ -269,6 +289,7 @@ DEVICE = Device(
     figures=DescribedFigures,
     stalls=frozenset({"random", "burst", "wait", "gap", "reset", "error"}),
     four_state=True,
+    lanes=True,
     described=copy_design,
     proofs=proofs,
     nodes=lambda model, settings, rtl, _: list_nodes(model, settings.dut, rtl),

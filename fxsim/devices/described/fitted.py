@@ -162,13 +162,16 @@ class FittedDescribed(Fitted, Generic[AnyBound]):
 
     def keep_sources(self, rtl: Path | None, folder: Path) -> None:
         """Write the description and the files that it lists; its folder may hold much else."""
-        sources = self.bound.sources if rtl is None else self._bind(rtl).sources
-        sources.write(folder)
+        self._in(rtl).sources.write(folder)
         shutil.copyfile(self._path, folder / self._path.name)
+
+    def _in(self, rtl: Path | None) -> AnyBound:
+        """The description bound to its sources in a folder, or to its own."""
+        return self.bound if rtl is None else self._bind(rtl)
 
     def synthesisable(self, rtl: Path | None = None) -> Synthesisable:
         """The design itself, without fxsim's wrapper around it."""
-        bound = self.bound if rtl is None else self._bind(rtl)
+        bound = self._in(rtl)
         said = bound.verilog
         files = {name: bound.sources.files[name] for name in bound.listed.files} | bound.memories
         sources = Sources(bound.sources.folder, dict(sorted(said.files.items())))

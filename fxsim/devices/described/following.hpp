@@ -19,9 +19,10 @@ struct Shape {
     uint64_t values() const { return rows * ((row_beats - 1) * lanes + tail); }
 };
 
-inline int64_t value_of(const uint8_t* bytes, const Shape& shape, size_t lane) {
+// A value of a beat, whose bytes stand in LANES, one for each image of a record: that of the image `side` there.
+inline int64_t value_of(const uint8_t* bytes, const Shape& shape, size_t lane, size_t side) {
     uint32_t bits = 0;
-    std::memcpy(&bits, bytes + lane * shape.slot, shape.slot);
+    for (size_t i = 0; i < shape.slot; ++i) bits |= uint32_t(bytes[(lane * shape.slot + i) * LANES + side]) << (8 * i);
     const unsigned width = unsigned(8 * shape.slot);
     if (!shape.is_signed || width == 32) return shape.is_signed ? int64_t(int32_t(bits)) : int64_t(bits);
     return int64_t(int32_t(bits << (32 - width)) >> (32 - width));
@@ -34,11 +35,13 @@ inline size_t lanes_of(const Shape& shape, size_t beat) {
     return beat % shape.row_beats + 1 == shape.row_beats ? shape.tail : shape.lanes;
 }
 
-// A stream's position, and what was found of its values.
+// A stream's position, and what was found of its values. Of a design in lanes an image is a record of LANES of the
+// caller's, each byte of them side by side; what is found is of the caller's images.
 struct Stream : Comparison {
     Shape shape{};
-    size_t offset = NEVER;  // of its expected values in an image's bytes; NEVER: not compared
-    uint64_t image = 0;     // of the next beat
+    size_t offset = NEVER;     // of its expected values in an image's bytes; NEVER: not compared
+    uint64_t callers = NEVER;  // the caller's images
+    uint64_t image = 0;        // of the next beat
     size_t beat = 0;
     size_t index = 0;                   // of the next value
     size_t skipped = 0;                 // values of the image that did not come
@@ -56,11 +59,17 @@ struct Stream : Comparison {
         image = at;
         beat = index = skipped = 0;
         at_hand = image < window.end();
-        expected = at_hand && offset != NEVER ? window.bytes(image, offset) : nullptr;
+        expected = at_hand && offset != NEVER ? window.bytes(image, offset * LANES) : nullptr;
     }
 
     // What was compared of the current image counts, though all of it is to come again.
-    void leave() { compared += offset == NEVER ? 0 : index - skipped; }
+    void leave() { compared += offset == NEVER ? 0 : (index - skipped) * sides(image); }
+
+    // The caller's images that a record is of, and those before it.
+    size_t sides(uint64_t record) const {
+        return LANES == 1 ? 1 : size_t(std::min<uint64_t>(LANES, callers - of_caller(record)));
+    }
+    uint64_t of_caller(uint64_t record) const { return std::min(record * LANES, callers); }
 
     // The next beat, which one of the window's `streams` has. False where no image is there that it could belong to.
     // What is rare is apart, so that a beat does not pay for it.
@@ -70,7 +79,7 @@ struct Stream : Comparison {
             place(image, window);
         }
         const size_t lanes = lanes_of(shape, beat);
-        if (expected != nullptr && !same(expected + beat * stride(), got, lanes * shape.slot))
+        if (expected != nullptr && !same(expected + beat * stride() * LANES, got, lanes * shape.slot * LANES))
             differs(got, lanes, cycle, entered);
         advance(lanes, window, streams);
         return true;
@@ -92,9 +101,10 @@ struct Stream : Comparison {
 
     std::string json(bool valid, bool ready) const {
         Object object;
-        object.number("compared", compared + (offset == NEVER ? 0 : index - skipped)).number("stalled", stalled);
+        object.number("compared", compared + (offset == NEVER ? 0 : (index - skipped) * sides(image)))
+            .number("stalled", stalled);
         return describe(object)
-            .number("image", image)
+            .number("image", of_caller(image))
             .number("index", index)
             .flag("valid", valid)
             .flag("ready", ready)
@@ -113,17 +123,19 @@ struct Stream : Comparison {
 
     [[gnu::noinline]] void leave_image(Window& window, size_t streams) {
         const uint64_t passed = image;
-        compared += offset == NEVER ? 0 : shape.values() - skipped;
+        compared += offset == NEVER ? 0 : (shape.values() - skipped) * sides(passed);
         place(passed + 1, window);
         window.pass(passed, streams);
     }
 
     [[gnu::noinline]] void differs(const uint8_t* got, size_t lanes, uint64_t cycle, uint64_t entered) {
-        const uint8_t* want = expected + beat * stride();
-        for (size_t lane = 0; lane < lanes; ++lane) {
-            const int64_t a = value_of(want, shape, lane), b = value_of(got, shape, lane);
-            if (a != b) mismatch({image, index + lane, cycle, entered, a, b});
-        }
+        const uint8_t* want = expected + beat * stride() * LANES;
+        const size_t count = sides(image);
+        for (size_t lane = 0; lane < lanes; ++lane)
+            for (size_t side = 0; side < count; ++side) {
+                const int64_t a = value_of(want, shape, lane, side), b = value_of(got, shape, lane, side);
+                if (a != b) mismatch({image * LANES + side, index + lane, cycle, entered, a, b});
+            }
     }
 };
 

@@ -4,6 +4,9 @@
 // An image's record (see harness_common.hpp) holds its stimulus, its expected output, then each compared tap, all in
 // the beats of the streams: lane by lane, a value in 1, 2 or 4 bytes. described_ports.hpp says what the design has.
 //
+// Of a design in lanes a record is of LANES images, each byte of them side by side, and counts here as one. In what is
+// reported images are the caller's again.
+//
 // A stream is a tap (0 to TAPS - 1, in the order of the wrapper's monitors), an input or the output. Where a stream
 // has no valid signal its beats come at fixed cycles behind the image's first beat in. Of several inputs each is held
 // back by itself, or, where the design cannot hold them back either, all in step.
@@ -37,12 +40,14 @@ class Simulation {
           watchdog_(options.number("watchdog")),
           drain_(options.number("drain")),
           wave_from_(options.number("wave_from")),
-          window_(options.number("images"), plan(options)),
+          images_(options.number("images")),
+          window_((images_ + LANES - 1) / LANES, LANES * plan(options)),
           dut_(options) {
         size_t at = 0;
         for (size_t i = 0; i < INPUTS; ++i) {
             Input input(options.numbers("input_stall"), i);
             input.shape = INPUT_SHAPES[i];
+            input.callers = images_;
             input.offset = at;
             at += input.shape.bytes();
             inputs_.push_back(input);
@@ -88,7 +93,7 @@ class Simulation {
                 stop_ = !hung_;
                 break;
             }
-            if ((dut_.cycle() & 0x3ff) == 0) progress_.report(output_.image, dut_.cycle());
+            if ((dut_.cycle() & 0x3ff) == 0) progress_.report(of_caller(output_.image), dut_.cycle());
         }
         if (dut_.finished()) fail("the design called $finish");
         if (!hung_ && !stop_) check_complete(window_.count());
@@ -110,6 +115,7 @@ class Simulation {
     // Lay out an image's bytes: stimulus, output, compared taps. Returns their number.
     size_t plan(const Options& options) {
         output_.shape = OUTPUT;
+        output_.callers = images_;
         size_t offset = 0;
         for (const Shape& shape : INPUT_SHAPES) offset += shape.bytes();
         output_.offset = offset;
@@ -120,14 +126,15 @@ class Simulation {
             Stream tap;
             tap.stream = int32_t(i);
             tap.shape = TAP_SHAPES[i];
+            tap.callers = images_;
             if (compared[i] == '1') {
                 tap.offset = offset;
                 offset += tap.shape.rows * tap.shape.row_beats * tap.stride();
             }
-            tap.waiting.resize(tap.stride());
+            tap.waiting.resize(tap.stride() * LANES);
             taps_.push_back(tap);
         }
-        output_.waiting.resize(output_.stride());
+        output_.waiting.resize(output_.stride() * LANES);
         return offset;
     }
 
@@ -182,7 +189,7 @@ class Simulation {
         const uint64_t image = output_.image;
         check_complete(image);
         window_.rewind(image);
-        differences.again(image);
+        differences.again(of_caller(image));
         for (Stream& tap : taps_) {
             tap.leave();
             tap.place(image, window_);
@@ -267,14 +274,15 @@ class Simulation {
 
     void put(const Input& input, size_t number) {
         const Shape& shape = INPUT_SHAPES[number];
-        uint8_t* data = reinterpret_cast<uint8_t*>(&dut_->in_data) + INPUT_DATA_AT[number];
+        uint8_t* data = reinterpret_cast<uint8_t*>(&dut_->in_data) + INPUT_DATA_AT[number] * LANES;
         const size_t lanes = input.offering ? lanes_of(shape, input.beat) : 0;
         // Lanes that hold nothing carry what no design may look at.
         if (input.offering) {
-            const uint8_t* beat = window_.bytes(input.image, input.offset + input.beat * shape.stride());
-            std::memcpy(data, beat, lanes * shape.slot);
+            const uint8_t* beat = window_.bytes(input.image, (input.offset + input.beat * shape.stride()) * LANES);
+            std::memcpy(data, beat, lanes * shape.slot * LANES);
         }
-        if (lanes < shape.lanes) std::memset(data + lanes * shape.slot, 0xa5, (shape.lanes - lanes) * shape.slot);
+        if (lanes < shape.lanes)
+            std::memset(data + lanes * shape.slot * LANES, 0xa5, (shape.lanes - lanes) * shape.slot * LANES);
         uint8_t* keep = reinterpret_cast<uint8_t*>(&dut_->in_keep) + INPUT_KEEP_AT[number];
         for (size_t lane = 0; lane < shape.lanes; ++lane) {
             const uint8_t bit = uint8_t(1u << (lane % 8));
@@ -357,14 +365,13 @@ class Simulation {
             for (size_t i = 0; i < TAPS; ++i)
                 if (TAP_LATENCY[i] != NEVER && is_due(taps_[i], TAP_LATENCY[i]))
                     valid[i / 64] |= uint64_t{1} << (i % 64);
-        const uint8_t* data = reinterpret_cast<const uint8_t*>(&dut_->mon_data);
         uint64_t any = 0;
         for (size_t word = 0; word < TAP_WORDS; ++word) {
             const uint64_t taken = valid[word] & ready[word];
             any |= taken;
             for (uint64_t left = taken; left != 0; left &= left - 1) {
                 const size_t i = word * 64 + size_t(__builtin_ctzll(left));
-                take(taps_[i], int(i), data + TAP_OFFSETS[i]);
+                take(taps_[i], int(i), bytes_of(dut_->mon_data, TAP_OFFSETS[i], taps_[i].stride(), room_));
             }
             for (uint64_t left = valid[word] & ~ready[word]; left != 0; left &= left - 1)
                 ++taps_[word * 64 + size_t(__builtin_ctzll(left))].stalled;
@@ -397,18 +404,18 @@ class Simulation {
 
     // AXI4-Stream: once valid, a beat stays and does not change until it is taken.
     void check_output_rules() {
-        const uint8_t* data = reinterpret_cast<const uint8_t*>(&dut_->out_data);
+        const uint8_t* data = bytes_of(dut_->out_data, 0, output_.stride(), room_);
         const uint8_t* keep = reinterpret_cast<const uint8_t*>(&dut_->out_keep);
         if (output_.waits) {
             if (!dut_->out_valid) output_fault("tvalid withdrawn");
-            else if (std::memcmp(data, output_.waiting.data(), output_.stride()) != 0 ||
+            else if (std::memcmp(data, output_.waiting.data(), output_.waiting.size()) != 0 ||
                      dut_->out_last != waiting_last_ || dut_->out_start != waiting_start_ ||
                      (OUTPUT_HAS_KEEP && std::memcmp(keep, waiting_keep_, sizeof waiting_keep_) != 0))
                 output_fault("beat changed while waiting");
         }
         output_.waits = dut_->out_valid && !dut_->out_ready;
         if (output_.waits) {
-            std::memcpy(output_.waiting.data(), data, output_.stride());
+            std::memcpy(output_.waiting.data(), data, output_.waiting.size());
             waiting_last_ = dut_->out_last;
             waiting_start_ = dut_->out_start;
             std::memcpy(waiting_keep_, keep, sizeof waiting_keep_);
@@ -441,7 +448,7 @@ class Simulation {
             if (last_output_ != NEVER && intervals_seen_++ > 0) intervals_.add(dut_.cycle() - last_output_);
             last_output_ = dut_.cycle();
         }
-        take(output_, OUTPUT_STREAM, reinterpret_cast<const uint8_t*>(&dut_->out_data));
+        take(output_, OUTPUT_STREAM, bytes_of(dut_->out_data, 0, output_.stride(), room_));
     }
 
     void check_keep(size_t beat) {
@@ -455,12 +462,14 @@ class Simulation {
     // -- Faults --
 
     void fault(const std::string& kind, int stream, uint64_t image, uint64_t index) {
-        faults_.add({kind, std::to_string(stream), image, index, dut_.cycle(), entered(), ""});
+        faults_.add({kind, std::to_string(stream), of_caller(image), index, dut_.cycle(), entered(), ""});
     }
 
     void output_fault(const std::string& kind) { fault(kind, OUTPUT_STREAM, output_.image, output_.index); }
 
-    uint64_t entered() const { return std::min(furthest_ + 1, window_.count()); }
+    // The caller's images.
+    uint64_t of_caller(uint64_t image) const { return std::min(image * LANES, images_); }
+    uint64_t entered() const { return of_caller(furthest_ + 1); }
 
     void stop(const std::string& kind, int number, const Stream& stream) {
         fault(kind, number, stream.image, stream.index);
@@ -493,7 +502,7 @@ class Simulation {
     void print_result() {
         for (Input& input : inputs_) input.index = input.beat * input.shape.lanes;
         Object result;
-        result.number("images", output_.image)
+        result.number("images", of_caller(output_.image))
             .number("cycles", dut_.cycle())
             .number("seconds", progress_.seconds() - window_.seconds_waiting())
             .number("seconds_waiting", window_.seconds_waiting())
@@ -526,6 +535,8 @@ class Simulation {
     uint64_t inside_max_;
     uint64_t watchdog_, drain_, idle_ = 0;
     uint64_t wave_from_;
+    uint64_t images_;                   // of the caller
+    std::vector<uint8_t> room_;         // for a beat in lanes
     uint64_t furthest_ = 0;             // the image that the input is at which is furthest on
     uint64_t accepted_ = 0;             // beats since the last reset
     uint64_t since_image_ = NEVER / 2;  // cycles since the last image's first beat in

@@ -74,6 +74,11 @@ class FittedStream(Fitted):
         """Input, output and monitors; None where a beat has several values."""
         return None if self._lanes != 1 else frozenset({"s_axis_tdata", "m_axis_tdata", "mon_data"})
 
+    @property
+    def without_lanes(self) -> str:
+        """More values a beat than one."""
+        return f"as it has {self._lanes} values a beat, expected one"
+
     def layout(self, compared: tuple[str, ...]) -> StreamLayout:
         """The layout: each tap's values in the order of its stream."""
         return StreamLayout(self._model, compared)

@@ -64,6 +64,11 @@ class FittedJobs(FittedDescribed[BoundJobs]):
         self.watchdog = max(_WATCHDOG_MIN, 16 * max(region.words for region in self.bound.regions)) + longest
 
     @property
+    def without_lanes(self) -> str:
+        """Jobs: their memories and registers are of one image at a time."""
+        return f"as {self.bound.path} works off jobs, expected a design of streams"
+
+    @property
     def probed(self) -> tuple[str, ...]:
         """Taps of the model that the description shows, in graph order."""
         return self.bound.shown
