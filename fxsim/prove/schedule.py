@@ -40,7 +40,7 @@ _APART = (((0.1, 1.0), 0.02, 0.005), ((1.0, 0.1), 0.02, 0.005))
 _CLOCK = re.compile(rb"input\s+wire\s+clk,")
 _ROM = re.compile(rb"initial \$readmemh\((\w+), (\w+)\);")
 _FIRST = re.compile(rb"(?<![\w$])(?:initial|\$readmem\w*)(?![\w$])")
-"""What gives something its first contents."""
+"""Words by which something gets its first contents."""
 _DIRECTIVE = re.compile(rb"`(?!default_nettype\b)\w*")
 _ENDMODULE = re.compile(rb"\bendmodule\b")
 

@@ -164,8 +164,8 @@ def _prove_composed(
         except FxsimError as error:
             unstated[f"{name} {dict(parameters)}"] = str(error)
     for cell in cells_of(found):
-        if names := sorted(cell.files.keys() - file_parameters(design.sources, cell.module)):
-            unstated[f"{cell.module} {cell.name}"] = f"its parameter {names[0]} is a text, and names no file of a ROM"
+        if texts := sorted(cell.files.keys() - file_parameters(design.sources, cell.module)):
+            unstated[f"{cell.module} {cell.name}"] = f"its parameter {texts[0]} is a text, and names no file of a ROM"
     if wrong := wrong_of(model.graph, found, design.files):
         unstated[DESIGN] = wrong
     if evidence is not None:
