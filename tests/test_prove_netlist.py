@@ -168,6 +168,20 @@ def test_a_module_with_parameters_and_roms_computes_what_it_should() -> None:
     assert got == expected
 
 
+@pytest.mark.parametrize("use", ["`ifdef M\n!\n`endif", "`ifndef M\n!\n`endif", "`M"])
+def test_a_macro_of_another_file_is_refused(tmp_path: Path, use: str) -> None:
+    """Yosys reads files by their names, Verilator the top first: what the top defines is there for one of them."""
+    top = b"`define M ~\nmodule x (input wire clk, input wire a, output wire y);\na s (.a(a), .y(y));\nendmodule\n"
+    part = f"module a (input wire a, output wire y);\nassign y =\n{use} a;\nendmodule\n".encode()
+    with pytest.raises(ToolError, match=r"a\.v:3: 'M' is a macro that x\.v defines, which some tools read before this"):
+        make_netlist(Sources(tmp_path, {"a.v": part, "x.v": top}), "x", {}, {})
+    joins = b"`define J(a) `a``\n" + part.replace(use.encode(), b"~")
+    with pytest.raises(ToolError, match=r"a\.v:1: '``' joins names to what may be another file's macro"):
+        make_netlist(Sources(tmp_path, {"a.v": joins, "x.v": top}), "x", {}, {})
+    alone = part.replace(b"module a", b"`define M ~\nmodule a")
+    make_netlist(Sources(tmp_path, {"a.v": alone, "x.v": top.replace(b"`define M ~\n", b"")}), "x", {}, {})
+
+
 def test_what_yosys_does_not_take_is_one_line(tmp_path: Path) -> None:
     """A syntax error and a missing ROM file are told in Yosys' words; odd names never reach its script."""
     with pytest.raises(ToolError, match=r"Yosys does not take 'x'.*syntax error"):
@@ -189,6 +203,7 @@ def test_what_yosys_does_not_take_is_one_line(tmp_path: Path) -> None:
         ("always @(negedge clk) y <= x;", "x.v:2.* is clocked by something else than the rising edge"),
         ("always @(posedge x) y <= clk;", "is clocked by something else than the rising edge of the clock 'clk'"),
         ("always @* if (clk) y = x;", "is a latch"),
+        ("`unconnected_drive pull1\nalways @* y = x;", "x.v:2: '`unconnected_drive' connects ports for some tools"),
         ("always @(posedge clk) y <= #1 x;", "x.v:2: '= #' is a delay"),
         ("always @(posedge clk)\n#7 y <= x;", "x.v:3: '\\) #' is a delay"),
         ("and #2 (y, clk, x);", "x.v:2: '#2' is a delay"),

@@ -25,6 +25,9 @@ _OF_TOOLS = ("YOSYS", "SYNTHESIS", "FORMAL", "__ICARUS__", "__slang__", "__slang
 _MACRO = re.compile(rb"(?<![\w$])(?:" + "|".join((*MACROS_OF_VERILATOR, *_OF_TOOLS)).encode() + rb")(?![\w$])")
 _ESCAPED_MACRO = re.compile(rb"`(?:ifdef|ifndef|elsif|define|undef)(?=[^\S\n]*(?:\n|\Z))")
 """A directive of which nothing is left on its line without escaped identifiers."""
+_DEFINED = re.compile(rb"`define\s+(\w+)")
+_NAMED = re.compile(rb"`(?:(?:ifdef|ifndef|elsif|define|undef)\s+)?(\w+)")
+_DRIVE = re.compile(rb"`unconnected_drive(?!\w)")
 _LEFT_OUT = re.compile(rb"(?<![\w$])translate_off(?![\w$])")
 _PARALLEL = re.compile(rb"(?<![\w$])parallel_case(?![\w$])")
 _DELAY = re.compile(rb"(?:\A|[^\w$\s])\s*#|#\s*[^\s(]")
@@ -52,10 +55,34 @@ def refuse_texts(sources: Sources, *, macros: bool) -> None:
             (code, _ESCAPED_MACRO, "names a macro by an escaped identifier, which tools take for different ones"),
             (code if macros else b"", _MACRO, _OF_A_TOOL),
             (code if macros else b"", _DELAY, "is a delay, which a netlist has not"),
+            (code, _DRIVE, "connects ports for some tools and not for others"),
         ):
             if (found := pattern.search(where)) is not None:
                 line = where.count(b"\n", 0, found.end()) + 1
                 raise _refused(sources, f"{name}:{line}", " ".join(found[0].decode(errors="replace").split()), does)
+    if macros:
+        _refuse_order(sources)
+
+
+def _refuse_order(sources: Sources) -> None:
+    """ToolError where one file names a macro that another one defines.
+
+    Which of them is read first differs between tools: Yosys takes files by their names, Verilator as they are needed.
+    """
+    code = {name: sources.code(name) for name in sources.files}
+    by: dict[bytes, set[str]] = {}
+    for name, text in code.items():
+        for macro in _DEFINED.findall(text):
+            by.setdefault(macro, set()).add(name)
+    for name, text in code.items() if by else ():
+        if b"``" in text and any(files - {name} for files in by.values()):
+            line = text.count(b"\n", 0, text.index(b"``")) + 1
+            raise _refused(sources, f"{name}:{line}", "``", "joins names to what may be another file's macro")
+        for found in _NAMED.finditer(text):
+            if others := by.get(found[1], set()) - {name}:
+                line = text.count(b"\n", 0, found.end()) + 1
+                does = f"is a macro that {min(others)} defines, which some tools read before this and others after"
+                raise _refused(sources, f"{name}:{line}", found[1].decode(), does)
 
 
 def refuse_meanings(
