@@ -14,7 +14,7 @@ import pytest
 
 from fxsim import load
 from fxsim.cosim import CosimRequest, CosimResult, cosim, join_cosim, run_cosim, split_cosim
-from fxsim.errors import StimulusError
+from fxsim.errors import StimulusError, ToolError
 from fxsim.paths import golden_dir
 from tests.conftest import ROOT
 from tests.test_cosim import FAST_BUILD, IMAGES, MODEL, X, compare, edited_rtl
@@ -158,6 +158,17 @@ def test_requests_that_were_split_are_joined_to_the_same(tmp_path: Path) -> None
         ):
             with pytest.raises(StimulusError, match=message):
                 join_cosim(request, wrong)
+        # Results of the same places of other images, and of other Verilog than is asked for, though all of the same.
+        images = X.copy()
+        images[5, 0, 0] ^= 1
+        with pytest.raises(StimulusError, match="result 1 is of images with the hash"):
+            join_cosim(replace(request, x=images), results)
+        lanes = msgspec.structs.replace(results[0].provenance, lanes=4)
+        with pytest.raises(StimulusError, match="result 0 is of images side by side 4, expected 1"):
+            join_cosim(request, [msgspec.structs.replace(results[0], provenance=lanes), *results[1:]])
+        other_rtl = edited_rtl(tmp_path / f"other{rtl is None}", ("requantise.v", "wide[0]}", "1'b1}"))
+        with pytest.raises(ToolError, match="result 0 is of other Verilog than the request's"):
+            join_cosim(replace(request, rtl=other_rtl), results)
 
 
 @pytest.mark.thorough

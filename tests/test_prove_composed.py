@@ -20,7 +20,7 @@ from fxsim.prove.again import AGAIN
 from fxsim.prove.composed import wrong_of
 from fxsim.prove.evidence import Evidence, recheck
 from fxsim.prove.instances import elaborate
-from fxsim.prove.schedule import ModuleProof, prove_module
+from fxsim.prove.schedule import ModuleProof, instrument, prove_module
 from fxsim.prove.schedule_composed import COMPOSED
 from fxsim.prove.schedules import prove_schedules
 from fxsim.simulate.sources import Sources, read_sources
@@ -178,6 +178,32 @@ def test_further_broken_modules_are_not_proved(
     check_refused(module, parameters, broken(file, old, new))
 
 
+READS = "initial $readmemh(T_FILE, thresholds);"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        # Something else than the file has the last word.
+        (READS, f"{READS} initial thresholds[0] = 1;", "expected ROMs alone to have first contents"),
+        (READS, "initial $readmemh(T_FILE, thresholds, 1);", "expected ROMs alone to have first contents"),
+        # Another layer's file; and one that depends on the layer by the name of its file.
+        (READS, 'localparam OTHER = "n2_act1_t.hex"; initial $readmemh(OTHER, thresholds);',
+         "expected OTHER to be a parameter"),
+        (".x(s_axis_tdata[X_W*n+:X_W])", '.x(s_axis_tdata[X_W*n+:X_W] ^ (T_FILE != "threshold_t.hex"))',
+         "expected T_FILE to be a parameter that names the file of a ROM, and is used for nothing else"),
+        (".x(s_axis_tdata[X_W*n+:X_W])", '.x(s_axis_tdata[X_W*n+:X_W] ^ (\\T_FILE != "threshold_t.hex"))',
+         "expected no escaped name"),
+        # A macro that another file defines.
+        ("wire fetch =", "`ifdef OTHER\n wire fetch = 1'b1 ||\n`else\n wire fetch =\n`endif\n", "'`ifdef' may give"),
+    ],
+)  # fmt: skip
+def test_what_a_module_by_itself_does_not_show_is_refused(old: str, new: str, said: str) -> None:
+    """A module that is another one in the design than the one that is proved is named."""
+    with pytest.raises(ToolError, match=re.escape(said)):
+        instrument(broken("threshold", old, new), COMPOSED["threshold"](STEPS))
+
+
 # --- The design against the graph ------------------------------------------------------------------------------------
 
 
@@ -251,6 +277,54 @@ def test_rom_files_with_other_contents_are_refused() -> None:
     assert "which is no file of the design" in wrong_of(model.graph, found, missing)
 
 
+def in_module(made: Synthesisable, module: str, *edits: tuple[str, str]) -> Synthesisable:
+    """A design with other texts in a module's file, each of which was there once."""
+    file = f"rtl/{module}.v"
+    text = made.sources.files[file].decode()
+    for old, new in edits:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return replace(made, sources=replace(made.sources, files={**made.sources.files, file: text.encode()}))
+
+
+def test_roms_that_do_not_hold_their_files_are_refused() -> None:
+    """The file of another layer, no file, a file read beside another first content, and a ROM that is written."""
+    model = network()
+    made = design(model)
+    reads, file = "$readmemh(T_FILE, thresholds);", 'T_FILE = "threshold_t.hex"'
+    other = in_module(
+        made,
+        "threshold",
+        (file, f'{file}, parameter OTHER = "n2_act1_t.hex"'),
+        (reads, reads.replace("T_FILE", "OTHER")),
+    )
+    assert "its memory thresholds does not hold the words of n10_class_t.hex" in read(model, other)
+    assert "has no memory with the words of" in read(model, in_module(made, "threshold", (f"initial {reads}", "")))
+    twice = in_module(made, "threshold", (reads, f"{reads} initial thresholds[0] = 1;"))
+    with pytest.raises(ToolError, match=r"word 0 of the memory .*thresholds has two first contents"):
+        read(model, twice)
+    clears = "if (rst) thresholds[fetch_reg] <= 0;"
+    written = in_module(
+        made, "threshold", ("    if (fetch) thresholds_reg", f"    {clears}\n    if (fetch) thresholds_reg")
+    )
+    with pytest.raises(ToolError, match="'threshold' writes its memory thresholds, which has first contents"):
+        read(model, written)
+
+
+def test_texts_that_name_no_rom_are_refused(tmp_path: Path) -> None:
+    """A parameter that is a text, which no proof of a module is given, and by which it could be another one."""
+    shutil.copytree(rtl_dir(), tmp_path / "rtl")
+    lane = tmp_path / "rtl" / "composed" / "threshold.v"
+    file, reads = 'T_FILE = "threshold_t.hex"', "$readmemh(T_FILE, thresholds);"
+    text = lane.read_text()
+    assert text.count(file) == text.count(reads) == 1
+    text = text.replace(file, f"{file}, parameter OTHER = T_FILE").replace(reads, "$readmemh(OTHER, thresholds);")
+    lane.write_text(text)
+    proof = prove_schedules(network(), "composed", "threshold", tmp_path / "rtl")
+    assert not proof.proved
+    assert "its parameter T_FILE is a text, and names no file of a ROM" in proof.unstated.values()
+
+
 def test_residual_paths_that_are_wired_otherwise_are_refused() -> None:
     """A sum that takes one path twice, and paths in the wrong order, where both have the same format."""
     model = residual()
@@ -280,7 +354,9 @@ def test_one_module_is_proved_by_the_command(tmp_path: Path) -> None:
     lane.write_text(lane.read_text().replace("turned >= least", "turned > least"))
     bad = CliRunner().invoke(command, [*words, "threshold", "--rtl", str(tmp_path / "rtl")], catch_exceptions=False)
     assert bad.exit_code == 1
-    assert "refuted" in bad.output
+    assert "refuted: threshold: order: each output is the level of as many thresholds" in " ".join(bad.output.split())
+    whole = CliRunner().invoke(command, words[:3])
+    assert "modules, and that it is made of them, are with --schedule all" in str(whole.exception)
     with pytest.raises(ToolError, match="no module 'pool' with properties of its own, expected: axis_fifo, few_dot"):
         prove_schedules(network(), "composed", "pool")
 

@@ -1,5 +1,6 @@
 """Co-simulation from a model and images to a result."""
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from fxsim import temporary
 from fxsim.compare import Comparison, Difference, TapComparison
+from fxsim.contract.arithmetic import Integers
 from fxsim.cosim.given import given_of
 from fxsim.cosim.origin import ORIGIN_IMAGES, differences_max, find_origins
 from fxsim.cosim.parts import cut, join, requests_of, run_in_parts
@@ -140,7 +142,8 @@ def run_cosim(
         if len(parts) > 1:
             one = partial(run_cosim, simulator=simulator)
             result = run_in_parts(request, fitted, parts, seeds, one, progress, status, given)
-            return result.replace(wall_seconds=round(time.monotonic() - began, 3))
+            seconds, sha256 = round(time.monotonic() - began, 3), _hash_images(stimulus, result)
+            return result.replace(wall_seconds=seconds, images_sha256=sha256)
     gave: dict[int, Given | None] = {}
     # What the simulator reads has a folder of its own, in which no name is taken.
     with temporary.folder("cosim") as work, temporary.folder("files") as files, _written(wave) as wave_path:
@@ -223,7 +226,9 @@ def run_cosim(
         result,
         streams=msgspec.structs.replace(result.streams, unprobed=unprobed, outside=fitted.outside(unprobed)),
         timing=msgspec.structs.replace(result.timing, wall_seconds=round(time.monotonic() - began, 3)),
-        provenance=msgspec.structs.replace(result.provenance, power_on_seeds=seeds),
+        provenance=msgspec.structs.replace(
+            result.provenance, power_on_seeds=seeds, images_sha256=_hash_images(stimulus, result)
+        ),
     )
 
 
@@ -241,7 +246,7 @@ def join_cosim(request: CosimRequest, results: Sequence[CosimResult]) -> CosimRe
 
     It is `run_cosim`'s, but for seconds: of these, `wall_seconds` is the longest part's. StimulusError where results
     are not, each, of its request: of other images, another model, device, setting, stall or taps, or too few; ToolError
-    where the Verilog was another one in some of them.
+    where the Verilog was another one than the request's, as it is now.
     """
     fitted, parts, seeds = _divide(request)
     asked = requests_of(request, parts, seeds)
@@ -250,24 +255,28 @@ def join_cosim(request: CosimRequest, results: Sequence[CosimResult]) -> CosimRe
     sha256, stall = model_sha256(request.model), _pattern(request.stall, DEVICES[request.device]).text
     names = request.taps if isinstance(request.taps, str) else tuple(request.taps)
     taps = _probed(fitted, request.model, () if names == () else request.model.select_taps(names), names)[0]
+    stimulus, rtl_sha256 = request.model.check_stimulus(request.x), fitted.design.read(request.rtl).sha256
     for number, (one, result) in enumerate(zip(asked, results, strict=True)):
         start, stop = one.images or (0, 0)
         of = result.provenance
         for what, found, expected in (
             ("images", (of.image_start, of.image_stop), (start, stop)),
+            ("images with the hash", of.images_sha256, _hash_images(stimulus, result)),
             ("power-on seeds", of.power_on_seeds, tuple(one.power_on_seeds)),
             ("model", of.model_sha256, sha256),
             ("accelerator", of.accel, request.device),
+            ("images side by side", of.lanes, 1),
             ("settings", of.settings, msgspec.structs.asdict(fitted.pinned(stop - start))),
             ("stall", of.stall if number < len(parts) else stall, stall),
             ("taps", tuple(result.streams.taps), tuple(taps)),
         ):
             if found != expected:
                 raise StimulusError(f"result {number} is of {what} {found}, expected {expected}")
-        if result.build.rtl_sha256 != results[0].build.rtl_sha256:
-            raise ToolError(f"result {number} is of other Verilog than result 0")
+        if result.build.rtl_sha256 != rtl_sha256:
+            raise ToolError(f"result {number} is of other Verilog than the request's")
     longest = max(result.timing.wall_seconds for result in results)
-    return join(fitted, results, parts, seeds).replace(wall_seconds=longest)
+    joined = join(fitted, results, parts, seeds)
+    return joined.replace(wall_seconds=longest, images_sha256=_hash_images(stimulus, joined))
 
 
 def _divide(request: CosimRequest) -> tuple[Fitted, tuple[tuple[int, int], ...], tuple[int, ...]]:
@@ -279,6 +288,15 @@ def _divide(request: CosimRequest) -> tuple[Fitted, tuple[tuple[int, int], ...],
     fitted = device.fit(request.model, make_settings(device.name, device.settings, request.settings))
     fitted.refuse_stall(pattern)
     return fitted, cut(request, fitted, pattern, start, stop), _power_on_seeds(request.power_on_seeds)
+
+
+def _hash_images(x: Integers, result: CosimResult) -> str:
+    """Hash of the images of `x` that a result is of: their shape, then their values, each as 64 bits."""
+    images = x[result.provenance.image_start : result.provenance.image_stop]
+    digest = hashlib.sha256(repr(images.shape).encode())
+    for image in images:
+        digest.update(image.astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 def _report(report: Progress | None, images: int, done: int) -> None:

@@ -241,7 +241,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
     `image_start`, `image_stop`: the images of the input. `parts`: those of each simulator that they were split over,
     none where there was one. Each began at power-on: cycles are summed up over them, those of a difference are
-    counted in its part, and nothing is said of intervals.
+    counted in its part, and nothing is said of intervals. `images_sha256`: of those images, their shape and values.
 
     `lanes`: the images that went through the design side by side.
 
@@ -262,6 +262,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     power_on_seeds: tuple[int, ...] = ()
     parts: tuple[tuple[int, int], ...] = ()
     lanes: int = 1
+    images_sha256: str = ""
 
 
 class CosimResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,7 +35,7 @@ from fxsim.operators import (
     Relu,
     Threshold,
 )
-from fxsim.prove.instances import Elaborated
+from fxsim.prove.instances import Elaborated, contents_of
 from fxsim.prove.schedule_composed import split_levels
 
 _SIGNED, _UNSIGNED, _BIPOLAR = 0, 1, 2
@@ -119,6 +119,7 @@ class _Reader:
     files: Mapping[str, bytes]
     cells: list[Cell] = field(default_factory=list)
     reached: set[str] = field(default_factory=set)
+    words: list[tuple[Cell, str, list[int]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.top = self.found.modules[self.found.top]
@@ -178,6 +179,7 @@ class _Reader:
         left = sorted({cell.name for cell in self.cells} - self.reached)
         if left:
             raise MismatchError(f"the design has '{left[0]}', of which nothing comes that the graph asks for")
+        self._held()
 
     def _given(self, valid: Any, what: str) -> dict[str, Bits]:
         """The stream that a module gives by this valid."""
@@ -287,7 +289,18 @@ class _Reader:
             if text.strip("0123456789abcdefABCDEF") or int(text, 16) >> bits:
                 raise MismatchError(f"{name}: word {at} is '{text[:40]}', expected a hexadecimal number of {bits} bits")
             words.append(int(text, 16))
+        self.words.append((cell, name, words))
         return words
+
+    def _held(self) -> None:
+        """MismatchError where an instance's memories do not begin with the words of its file, all of them."""
+        for cell, name, words in self.words:
+            held = contents_of(self.found.modules[self._type(cell)])
+            if not held:
+                raise MismatchError(f"'{cell.name}' has no memory with the words of {name}")
+            for memory, own in held.items():
+                if own != dict(enumerate(words)):
+                    raise MismatchError(f"'{cell.name}': its memory {memory} does not hold the words of {name}")
 
     # --- Nodes -------------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,8 @@ Instance = tuple[str, tuple[tuple[str, int], ...]]
 
 _OUTPUT = "design.json"
 _NUMBER_BITS = 32
+_CONTENTS, _WRITES = ("$meminit", "$meminit_v2"), ("$memwr", "$memwr_v2")
+"""Cells of Yosys that give a memory its first contents, and that write it."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ def elaborate(
             if cell["type"] in modules:
                 walk(cell["type"])
 
+    for name, module in modules.items():
+        _refuse_written(name, module)
     top_name = next(name for name, module in modules.items() if int(module["attributes"].get("top", "0"), 2))
     walk(top_name)
     wiring: dict[str, str] = {}
@@ -116,6 +120,47 @@ def elaborate(
         own, wrong = _instance(name, module)[0], _miswired(module, modules)
         wiring[own] = wiring.get(own) or wrong
     return Elaborated(counts, wiring, modules, top_name)
+
+
+def contents_of(module: dict[str, Any]) -> dict[str, dict[int, int]]:
+    """The words that each memory of an elaborated module begins with, by address; ToolError where a word has two.
+
+    Memories without first contents are left out. ToolError, too, where a word is not constant.
+    """
+    found: dict[str, dict[int, int]] = {}
+    for cell in module["cells"].values():
+        if cell["type"] not in _CONTENTS:
+            continue
+        width, count = (int(cell["parameters"][name], 2) for name in ("WIDTH", "WORDS"))
+        ports = cell["connections"]
+        if not all(bit in ("0", "1") for bit in ports["ADDR"]):
+            raise ToolError(f"a first word of the memory {cell['parameters']['MEMID']} has no constant address")
+        first = int("".join(reversed(ports["ADDR"])), 2)
+        own = found.setdefault(cell["parameters"]["MEMID"].removeprefix("\\"), {})
+        for word in range(count):
+            if first + word in own:
+                raise ToolError(
+                    f"word {first + word} of the memory {cell['parameters']['MEMID']} has two first contents"
+                )
+            bits = ports["DATA"][width * word : width * (word + 1)]
+            if not all(bit in ("0", "1") for bit in (*bits, *ports["EN"])):
+                raise ToolError(
+                    f"word {first + word} of the memory {cell['parameters']['MEMID']} has no constant contents"
+                )
+            own[first + word] = sum(1 << k for k, bit in enumerate(bits) if bit == "1")
+    return found
+
+
+def _refuse_written(name: str, module: dict[str, Any]) -> None:
+    """ToolError where a memory of a module has first contents and is written: then these are not its contents."""
+    first = contents_of(module)
+    for cell in module["cells"].values():
+        memory = cell["parameters"].get("MEMID", "").removeprefix("\\")
+        if cell["type"] in _WRITES and memory in first:
+            raise ToolError(
+                f"'{_instance(name, module)[0]}' writes its memory {memory}, which has first contents: expected a ROM, "
+                "or a memory without them"
+            )
 
 
 def _miswired(module: dict[str, Any], modules: dict[str, Any]) -> str:

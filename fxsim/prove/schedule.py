@@ -38,7 +38,10 @@ _APART = (((0.1, 1.0), 0.02, 0.005), ((1.0, 0.1), 0.02, 0.005))
 """The same, with one side far slower than the other: that which offers, that which takes."""
 
 _CLOCK = re.compile(rb"input\s+wire\s+clk,")
-_ROM = re.compile(rb"initial \$readmemh\(\w+, (\w+)\);")
+_ROM = re.compile(rb"initial \$readmemh\((\w+), (\w+)\);")
+_FIRST = re.compile(rb"(?<![\w$])(?:initial|\$readmem\w*)(?![\w$])")
+"""Words by which something gets its first contents."""
+_DIRECTIVE = re.compile(rb"`(?!default_nettype\b)\w*")
 _ENDMODULE = re.compile(rb"\bendmodule\b")
 
 
@@ -144,6 +147,7 @@ def instrument(sources: Sources, properties: Properties) -> Sources:
     for module in (properties.module, *properties.needs):
         file = sources.file_of(module)
         files[file] = sources.files[file]
+        _refuse_elsewhere(sources, file, roms=module == properties.module)
         if module in properties.opened:
             files[file] = _open(sources, file, files[file], *properties.opened[module])
     file = sources.file_of(properties.module)
@@ -160,7 +164,7 @@ def instrument(sources: Sources, properties: Properties) -> Sources:
     ports += "".join(f"output wire {port}, " for port in outputs)
     text = _CLOCK.sub(lambda match: ports.encode() + match[0], text)
     # A write that is assumed never to come keeps Yosys from taking what nothing writes for x.
-    text = _ROM.sub(rb"always @(posedge clk) if (!gh_constant) \1[gh_address] <= gh_word;", text)
+    text = _ROM.sub(rb"always @(posedge clk) if (!gh_constant) \2[gh_address] <= gh_word;", text)
     body = ["reg gh_started;", "initial gh_started = 1'b0;", "always @(posedge clk) if (rst) gh_started <= 1'b1;"]
     body.append(properties.ghost)
     body += [f"assign {port} = {expression};" for port, expression in outputs.items()]
@@ -169,6 +173,40 @@ def instrument(sources: Sources, properties: Properties) -> Sources:
     if properties.stubs:
         files["gh_stubs.v"] = properties.stubs.encode()
     return Sources(sources.folder, dict(sorted(files.items())))
+
+
+def file_parameters(sources: Sources, module: str) -> set[str]:
+    """The parameters of a module by which it names the files that its ROMs read."""
+    return {name.decode() for name, _ in _ROM.findall(sources.code(sources.file_of(module)))}
+
+
+def _refuse_elsewhere(sources: Sources, file: str, *, roms: bool) -> None:
+    """ToolError where a module may be another one in the design than by itself, with its numbers and any ROM.
+
+    That is where a macro decides, which another file may define; where the name of a ROM's file is used for more than
+    to read it; where anything else has first contents. `roms`: whether it may have ROMs at all.
+    """
+    code = sources.code(file)
+    if (found := _DIRECTIVE.search(code)) is not None:
+        raise ToolError(
+            f"{sources.folder / file}: '{found[0].decode()}' may give another text in the whole design than here: "
+            "expected no directive but `default_nettype"
+        )
+    if b"\\" in sources.files[file]:
+        raise ToolError(f"{sources.folder / file}: expected no escaped name, which hides what it names")
+    read = _ROM.findall(code) if roms else []
+    if len(_FIRST.findall(code)) != 2 * len(read):
+        raise ToolError(
+            f"{sources.folder / file}: expected {'ROMs alone' if roms else 'nothing'} to have first contents, each by "
+            "'initial $readmemh(FILE, memory);'"
+        )
+    for given, _ in read:
+        used = re.findall(rb"(?<![\w$])" + given + rb"(?![\w$])", code)
+        if len(used) != 2 or not re.search(rb"\bparameter\s+" + given + rb"\s*=", code):
+            raise ToolError(
+                f"{sources.folder / file}: expected {given.decode()} to be a parameter that names the file of a ROM, "
+                "and is used for nothing else"
+            )
 
 
 def _open(sources: Sources, file: str, text: bytes, ports: str, body: str) -> bytes:
@@ -232,7 +270,7 @@ def prove_module(
         before = take(key, ModuleProof) if evidence is None else None
         if before is not None and before.proved:
             return replace(before, btor2=made.btor2, cached=True)
-    constants = {match.decode() for match in _ROM.findall(sources.files[sources.file_of(properties.module)])}
+    constants = {memory.decode() for _, memory in _ROM.findall(sources.files[sources.file_of(properties.module)])}
     # Of one in a block of a loop the name of the block comes first.
     # A memory of one word is a register, which has the word's number in its name.
     memories = {

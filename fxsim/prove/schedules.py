@@ -12,7 +12,7 @@ from fxsim.prove.composed import cells_of, stated_parameters, wrong_of
 from fxsim.prove.evidence import Evidence
 from fxsim.prove.instances import Instance, elaborate
 from fxsim.prove.network import stands
-from fxsim.prove.schedule import ModuleProof, Properties, ScheduleProof, prove_module
+from fxsim.prove.schedule import ModuleProof, Properties, ScheduleProof, file_parameters, prove_module
 from fxsim.prove.schedule_composed import COMPOSED
 from fxsim.prove.schedule_modules import MODULES, PARTS
 from fxsim.prove.schedule_simd import SIMD
@@ -163,6 +163,9 @@ def _prove_composed(
             times_proved.append(times)
         except FxsimError as error:
             unstated[f"{name} {dict(parameters)}"] = str(error)
+    for cell in cells_of(found):
+        if texts := sorted(cell.files.keys() - file_parameters(design.sources, cell.module)):
+            unstated[f"{cell.module} {cell.name}"] = f"its parameter {texts[0]} is a text, and names no file of a ROM"
     if wrong := wrong_of(model.graph, found, design.files):
         unstated[DESIGN] = wrong
     if evidence is not None:
