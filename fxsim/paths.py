@@ -70,7 +70,7 @@ def verilog_file(folder: Path, name: str) -> Path:
     for relative, path in verilog_files(folder).items():
         if relative == name or path.name == name:
             return path
-    raise FxsimError(f"the Verilog folder {folder} has no {name}")
+    raise FxsimError(f"the Verilog folder {folder} has no {name}, expected all of a design's Verilog")
 
 
 def golden_dir() -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -580,3 +581,26 @@ def test_a_small_network_is_read(tmp_path: Path) -> None:
     settings = json.loads(str(arrays["meta"]))
     numbers = read_archive(tmp_path / "m.npz", only=arrays.keys() - {"meta"})
     assert build_neural_ode(numbers, settings["exponents"], 2, 2) == model.graph
+
+
+def test_the_example_with_a_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/examples/loop_model.py: four Euler steps of one convolution, as plain sums and shifts give them."""
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(ROOT / "docs" / "examples" / "loop_model.py"))
+    model, images = fxsim.load("loop.safetensors"), np.load("images.npy")
+    found = fxsim.run(model, images, taps="all", engine="reference")
+    weight = {node.name: node.op.weight.astype(int) for node in model.graph.nodes if isinstance(node.op, Conv)}
+
+    def conv(x: npt.NDArray[np.int64], name: str) -> npt.NDArray[np.int64]:
+        around = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+        places = [[(around[i : i + 3, j : j + 3] * weight[name]).sum((1, 2, 3)) for j in range(6)] for i in range(6)]
+        return np.array(places)
+
+    def shifted(x: npt.NDArray[np.int64], bits: int) -> npt.NDArray[np.int64]:
+        return np.clip((x + (1 << (bits - 1))) >> bits, -128, 127)
+
+    for index, image in enumerate(images):
+        x = shifted(conv(image.astype(int), "stem.sums"), 9)
+        for number in range(4):
+            x = shifted(4 * x + shifted(conv(x, f"ode.step{number}.sums"), 10), 2)
+            assert np.array_equal(found[f"ode.step{number}.x"][index], x)

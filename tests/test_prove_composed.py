@@ -354,7 +354,9 @@ def test_one_module_is_proved_by_the_command(tmp_path: Path) -> None:
     lane.write_text(lane.read_text().replace("turned >= least", "turned > least"))
     bad = CliRunner().invoke(command, [*words, "threshold", "--rtl", str(tmp_path / "rtl")], catch_exceptions=False)
     assert bad.exit_code == 1
-    assert "refuted" in bad.output
+    assert "refuted: threshold: order: each output is the level of as many thresholds" in " ".join(bad.output.split())
+    whole = CliRunner().invoke(command, words[:3])
+    assert "modules, and that it is made of them, are with --schedule all" in str(whole.exception)
     with pytest.raises(ToolError, match="no module 'pool' with properties of its own, expected: axis_fifo, few_dot"):
         prove_schedules(network(), "composed", "pool")
 

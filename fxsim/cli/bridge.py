@@ -44,7 +44,7 @@ _SHORT = {"float32 sum": "sum", "table resampling": "table"}
     type=EngineChoice(),
     default=str(Engine.AUTO),
     show_default=True,
-    help="Of the integer model. Both give the same values; 'auto' is 'compiled'.",
+    help="Of the integer model. All give the same values; 'auto' is 'compiled'.",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from fxsim.cli.code_coverage import show_coverage
 from fxsim.cli.console import (
     ImageRange,
+    counted,
     json_option,
     model_argument,
     print_json,
@@ -441,7 +442,7 @@ def _print(result: CosimResult) -> None:
     rate = f"{timing.cycles_per_second:,} cycles/s"
     click.echo(f"{timing.cycles:,} cycles at {rate}; build {build}, {timing.wall_seconds:.1f} s in all")
     if timing.resets:
-        click.echo(f"{timing.resets:,} resets")
+        click.echo(counted(timing.resets, "reset"))
     for line in () if figures is None else figures.lines():
         say(line)
     if result.passed:

@@ -51,12 +51,14 @@ def show_schedules(
     rows: list[tuple[Any, ...]] = []
     for one, count in zip(proof.modules, proof.counts, strict=True):
         parameters = " ".join(f"{name}={value}" for name, value in one.parameters.items())
-        wrong = [f"{v.name} {v.verdict}: {v.why}" for v in one.verdicts if v.verdict != "proved"]
         rows.append(
-            (one.module, parameters, count, len(one.verdicts), "; ".join(wrong) or "proved",
+            (one.module, parameters, count, len(one.verdicts), _unproved(one) or "proved",
              "cached" if one.cached else f"{one.seconds:.1f}")
         )  # fmt: skip
     print_table("", ("module", "parameters", "instances", "properties", "", "s"), rows)
+    refuted = {(one.module, v.name): v.says for one in proof.modules for v in one.verdicts if v.verdict == "refuted"}
+    for (name, key), says in refuted.items():
+        say(f"refuted: {name}: {key}: {says} (--json has the run)")
     for name, why in proof.unstated.items():
         say(f"unproved: {name}: {why}")
     if proof.wired:
@@ -81,6 +83,15 @@ def standing_text(standing: Standing) -> str:
         f"the whole never stands still: its {standing.streams} streams, of which one passes a value within "
         f"{standing.cycles} cycles, end an image as they began it, after {standing.transfers:,} values"
     )
+
+
+def _unproved(one: ModuleProof) -> str:
+    """Names of properties that are not proved, those of one verdict and reason together; nothing where all are."""
+    names: dict[str, list[str]] = {}
+    for v in one.verdicts:
+        if v.verdict != "proved":
+            names.setdefault(f"{v.verdict}: {v.why}", []).append(v.name)
+    return "; ".join(f"{', '.join(alike)} {why}" for why, alike in names.items())
 
 
 def _record(one: ModuleProof) -> dict[str, Any]:

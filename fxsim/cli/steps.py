@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     type=EngineChoice(),
     default=str(Engine.AUTO),
     show_default=True,
-    help="Of the integer model. Both give the same values; 'auto' is 'compiled'.",
+    help="Of the integer model. All give the same values; 'auto' is 'compiled'.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Draw both, .svg or .png.")
 @json_option

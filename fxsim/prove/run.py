@@ -37,6 +37,7 @@ from fxsim.prove.machine import Machine
 from fxsim.prove.monitors import Monitor
 from fxsim.prove.netlist import Made, make_netlist
 from fxsim.prove.program import Places, Program, make_program
+from fxsim.prove.schedules import STATED
 from fxsim.prove.shown import explain, label_of, shrink, simulate
 from fxsim.prove.solver import Answer
 from fxsim.prove.streams import Feed, Watch
@@ -197,7 +198,9 @@ def prove(
         if request.module is not None:
             why = device.unproved.get(request.module, "it has no such module")
             what = f"'{request.module}' of the accelerator '{request.device}' is not proved alone: {why}"
-        raise ToolError(f"{what}; its modules that are: {', '.join(sorted(blocks)) or 'none'}")
+        elif request.device in STATED:
+            what += "; its modules, and that it is made of them, are with --schedule all"
+        raise ToolError(f"{what}; its modules that are proved alone (--module): {', '.join(sorted(blocks)) or 'none'}")
     else:
         designs = device.proofs(request.model, settings, request.module)
         proofs = tuple(prove_design(request, design, progress, status, evidence) for design in designs)

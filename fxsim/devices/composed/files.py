@@ -69,9 +69,8 @@ def composed_files(plan: Composition, rtl: Path | None = None) -> dict[str, byte
     top = _environment().get_template("composed.v.j2").render(values)
     said = _environment().get_template("composed.toml.j2").render(values, taps=taps, roms=bool(roms))
     modules = {name for instance in instances for name in _PARTS[instance.module]} | {"axis_fifo"}
-    sources = {
-        f"rtl/{module}.v": verilog_file(rtl or rtl_dir(), f"{module}.v").read_bytes() for module in sorted(modules)
-    }
+    folder = rtl or rtl_dir()
+    sources = {f"rtl/{module}.v": verilog_file(folder, f"{module}.v").read_bytes() for module in sorted(modules)}
     return {"composed.v": top.encode("ascii"), DESCRIPTION: said.encode("ascii"), **sources, **roms}
 
 
