@@ -318,3 +318,18 @@ def test_what_is_not_stated_is_named() -> None:
     other = broken("stream/linear.v", ".sum(sum[", ".sum (sum[")
     with pytest.raises((ToolError, FileError), match=r"expected ' {12}\.sum"):
         prove("linear", other, IN=2, OUT=2, ACC_W=17)
+
+
+def test_texts_that_name_no_rom_are_refused(tmp_path: Path) -> None:
+    """A parameter that is a text, by which a module could be another one than its proof is given."""
+    shutil.copytree(rtl_dir(), tmp_path / "rtl")
+    path = tmp_path / "rtl" / "stream" / "affine.v"
+    text, reads, file = path.read_text(), "$readmemh(W_FILE, weights)", 'parameter W_FILE = "affine_w.hex",'
+    assert text.count(file) == text.count(reads) == 1
+    text = text.replace(file, f"{file}\n    parameter OTHER = W_FILE,").replace(reads, "$readmemh(OTHER, weights)")
+    path.write_text(text)
+    proof = prove_schedules(load(ROOT / "golden" / "small_relu.safetensors"), "stream", "affine", tmp_path / "rtl")
+    assert not proof.proved
+    assert set(proof.unstated.values()) == {
+        "its parameter W_FILE is neither a whole number nor the name of a ROM's file"
+    }

@@ -33,6 +33,16 @@ class Elaborated:
     modules: dict[str, Any]
     top: str
 
+    def others(self, module: str) -> set[str]:
+        """The parameters of a module that are no whole numbers of 32 bits, in any instance of it."""
+        return {
+            parameter
+            for name, own in self.modules.items()
+            if _instance(name, own)[0] == module
+            for parameter, value in own.get("parameter_default_values", {}).items()
+            if len(value) != _NUMBER_BITS or value.strip("01")
+        }
+
     def network(self, leaves: Collection[str]) -> Network:
         """The streams between all instances of these modules; of a design of which the others wire streams alone.
 

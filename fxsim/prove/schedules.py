@@ -85,6 +85,8 @@ def prove_schedules(
                 wired.append(name)
             continue
         try:
+            if others := sorted(found.others(name) - file_parameters(sources, name)):
+                raise ToolError(f"its parameter {others[0]} is neither a whole number nor the name of a ROM's file")
             proofs.append(prove_module(sources, stated[name](dict(parameters)), evidence, seconds, kept))
             counts.append(times)
         except FxsimError as error:
