@@ -453,7 +453,7 @@ def test_every_module_is_proved_or_said_not_to_be() -> None:
         name for stated in STATED.values() for name in stated
     }
     simd, stream, composed = DEVICES["simd"], DEVICES["stream"], DEVICES["composed"]
-    assert set(composed.unproved) < stems["composed"]
+    assert set(composed.unproved) < stems["composed"] | stems["lib"]
     of_composed = stems["composed"] - set(composed.unproved)
     assert simd.blocks is not None
     assert stream.blocks is not None
