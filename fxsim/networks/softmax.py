@@ -264,7 +264,7 @@ class Highest(PowerOp):
 
 
 class Below(PowerOp):
-    """How far a value is below another one, two int8 of one step of which the other is not the smaller one."""
+    """The distance of a value below another one, two int8 of one step of which the other is not the smaller one."""
 
     kind = Kind.WEIGHTED_ADD
     out = Number(8, Sign.UNSIGNED)
