@@ -157,7 +157,7 @@ def few_dot_product(parameters: dict[str, int]) -> Properties:
             nodes.append(f"wire [{wide - 1}:0] gh_p{k} = {{{wide - 1}'d0, gh_x[{k}] == gh_w[{k}]}};")
             continue
         x = "" if p["X_KIND"] == BIPOLAR else slice_wide("gh_x", x_bits * k, x_bits, p["X_KIND"] == 0, wide)
-        w = "" if p["WBIPOLAR"] else slice_wide("gh_w", w_bits * k, w_bits, signed=True, wide=wide)
+        w = "" if p["W_BIPOLAR"] else slice_wide("gh_w", w_bits * k, w_bits, signed=True, wide=wide)
         product = f"gh_x{k} * gh_w{k}"
         if not x or not w:
             product = f"gh_x[{k}] ? gh_w{k} : -gh_w{k}" if w else f"gh_w[{k}] ? gh_x{k} : -gh_x{k}"
@@ -259,7 +259,7 @@ def few_linear(parameters: dict[str, int]) -> Properties:
     follow = "{gh_number, gh_own}"
     inside = "(row_valid_reg || gh_valids != 0)"
     shifted = "s_axis_tdata" if beats == 1 else f"{{s_axis_tdata, gh_row[{row - 1}:{beat}]}}"
-    block = {name: p[name] for name in ("X_W", "X_KIND", "W_W", "WBIPOLAR", "ACC_W")} | {"LANES": beats * lanes}
+    block = {name: p[name] for name in ("X_W", "X_KIND", "W_W", "W_BIPOLAR", "ACC_W")} | {"LANES": beats * lanes}
     return Properties(
         "few_linear",
         p,

@@ -38,7 +38,7 @@ def few_matmul(parameters: dict[str, int]) -> Properties:
     groups, beat = columns // given, p["X_LANES"] * x_bits
     beats, slice_bits, page = heads * terms // p["X_LANES"], terms * x_bits, heads * groups
     row, w_bits = beats * beat, r_bits + 1 - p["R_SIGNED"]
-    weights, address, end = terms * w_bits, _width(2 * page), beats - 1
+    weights, address = terms * w_bits, _width(2 * page)
     block = {"LANES": terms, "X_W": x_bits, "X_KIND": 1 - p["X_SIGNED"], "W_W": w_bits, "W_BIPOLAR": 0, "ACC_W": acc}
     _, levels, _ = tree(terms, block)
     latency = len(levels)
@@ -165,7 +165,7 @@ def few_matmul(parameters: dict[str, int]) -> Properties:
             "stable": stays("m_axis"),
             "ready": "(s0_axis_tready || row_valid_reg) && (s1_axis_tready || gh_filled == 2)",
             "bounds": joined(bounds),
-            "control": f"collect_index_reg == gh_x_beat && (!collect_full_reg || (gh_x_beat == 0 && row_valid_reg)) "
+            "control": "collect_index_reg == gh_x_beat && (!collect_full_reg || (gh_x_beat == 0 && row_valid_reg)) "
             "&& (row_valid_reg || (gh_u_group == 0 && gh_u_head == 0)) && group_reg == gh_u_group && "
             "head_reg == gh_u_head && place_reg == gh_u_place && use_reg == gh_u_image[0]",
             "fills": "fill_part_reg == gh_r_part && fill_head_reg == gh_r_head && fill_reg == gh_r_image[0] && "
@@ -233,7 +233,8 @@ def few_matmul(parameters: dict[str, int]) -> Properties:
             ),
             (
                 "        ) page (\n",
-                f"        ) page (\n            .gh_at(gh_held_at), .gh_held(gh_helds[{r_bits}*({terms}*n+t)+:{r_bits}]),\n",
+                "        ) page (\n            .gh_at(gh_held_at),\n"
+                f"            .gh_held(gh_helds[{r_bits}*({terms}*n+t)+:{r_bits}]),\n",
             ),
             ("          .ACC_W(ACC_W)\n", f"          .ACC_W(ACC_W), .TAG_W({tag})\n"),
             (

@@ -6,7 +6,7 @@ BIPOLAR = 2
 
 def tree(lanes: int, p: dict[str, int]) -> tuple[int, list[int], bool]:
     """Products that a node of the first level adds, nodes of each level, and whether matches are counted."""
-    match = p["X_KIND"] == BIPOLAR and bool(p["WBIPOLAR"])
+    match = p["X_KIND"] == BIPOLAR and bool(p["W_BIPOLAR"])
     group = 8 if match else 4 if p["X_W"] + p["W_W"] <= 4 else 1
     levels = [-(-lanes // group)]
     while levels[-1] > 1:
