@@ -36,7 +36,7 @@ from fxsim.operators import (
     Threshold,
 )
 from fxsim.prove.instances import Elaborated, contents_of
-from fxsim.prove.schedule_composed import split_levels
+from fxsim.prove.schedule_constants import split_levels
 
 _SIGNED, _UNSIGNED, _BIPOLAR = 0, 1, 2
 _NOTS = ("$logic_not", "$not")
