@@ -4,10 +4,10 @@ The roofs that engines are seen under. Each is a loop that does nothing else, wh
 computed, and follows a formula, so that it can be checked:
 
 - products: chains of sums in registers, more of them than an instruction takes cycles. AVX-512 and AVX-VNNI multiply
-  and add four bytes a lane in one instruction (`vpdpbusd`); AVX2 and SSSE3 four bytes a lane in two
-  (`vpmaddubsw`, `vpaddw`, in 16 bits, which nothing widens here); plain vectors two 16-bit numbers a lane in two (`vpmaddwd`, `vpaddd`). With two
-  one of the factors is read from the first-level cache, another in the next step: a compiler would take a product that
-  is always the same out of the loop.
+  and add four bytes a lane in one instruction (`vpdpbusd`); AVX2 and SSSE3 four bytes a lane in two (`vpmaddubsw`,
+  `vpaddw`, in 16 bits, which nothing widens here); plain vectors two 16-bit numbers a lane in two (`vpmaddwd`,
+  `vpaddd`). With two one of the factors is read from the first-level cache, another in the next step: a compiler would
+  take a product that is always the same out of the loop.
 - lookups: chains of sums of bytes, to which is added what a shuffle (`vpshufb`) finds in a table of 16 bytes for each
   byte of an index: what products of few values take. The table is read from the first-level cache, another in the next
   step.
