@@ -569,7 +569,7 @@ class _Writer:
             return None
         products, others = products_of(self._all, value, lambda index: not self._member[index])
         packed: dict[int, dict[int, Value]] = {}
-        """Of each register of four bytes what these are multiplied by."""
+        """The factors of the bytes of each register of four."""
         for product in products:
             piece = product.data[0]
             word = self._words[piece.word]

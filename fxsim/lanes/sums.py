@@ -188,7 +188,7 @@ def _within(words: Words, root: int) -> tuple[set[int], set[int] | None]:
 
 
 def _uses(words: Words) -> dict[int, int]:
-    """Of each word that outputs and what is stored depend on, how often it is read."""
+    """The number of readings of each word that outputs and what is stored depend on."""
     pending: list[Value] = [*words.outputs.values()]
     uses: dict[int, int] = {}
     columns: set[int] = set()
@@ -211,7 +211,7 @@ def _uses(words: Words) -> dict[int, int]:
 
 
 def _taken_by(words: Words, register: int) -> list[Value]:
-    """What a register takes and by what it is chosen, not counting that it holds its own value."""
+    """Values that a register takes and conditions it takes them by, not counting that it holds its own value."""
     shape = _shape(words, register)
     found, pending = [*shape.others], [shape.choices]
     for choices in pending:
@@ -236,7 +236,7 @@ class _Copy:
     _known: dict[Word, int] = field(default_factory=dict)
 
     def value(self, value: Value) -> Value:
-        """What a value is now."""
+        """The value that one of the old words is now."""
         return merged(
             part for p in value for part in ((p,) if p.word < 0 else part_of(self.found[p.word], p.low, p.width))
         )
@@ -257,7 +257,7 @@ class _Copy:
         return (Piece(self._known[word], 0, width),)
 
     def chosen(self, choices: object, own: Value, others: Iterator[Value]) -> Value:
-        """What a register takes by its choices."""
+        """The value that a register takes by its choices."""
         if choices == _OWN:
             return own
         if choices == _TAKEN:
