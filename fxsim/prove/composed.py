@@ -35,6 +35,7 @@ from fxsim.operators import (
     OperatorTable,
     Pool,
     Relu,
+    Reshape,
     Threshold,
 )
 from fxsim.prove.instances import Elaborated, contents_of
@@ -229,9 +230,10 @@ class _Reader:
             self._of_input(joined, tensor)
             return
         (node,) = (node for node in self.graph.nodes if node.name == name)
-        if isinstance(node.op, Flatten):
+        if isinstance(node.op, Flatten | Reshape):
             if node.op.order != tuple(range(len(self.graph.tensors[node.inputs[0]].axes))):
-                raise MismatchError(f"node '{name}' flattens in the order {node.op.order}, which no module does")
+                word = "flattens" if isinstance(node.op, Flatten) else "reshapes"
+                raise MismatchError(f"node '{name}' {word} in the order {node.op.order}, which no module does")
             self._tensor(node.inputs[0], joined, own)
             return
         if valid not in self.givers:
@@ -603,6 +605,6 @@ _CHECKS: OperatorTable[_Check] = OperatorTable(
         **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
         Argmax: _Reader.argmax,
         Concat: _Reader.concat,
-        Flatten: NotTaken("because its result is its input's stream"),
+        **dict.fromkeys((Flatten, Reshape), NotTaken("because its result is its input's stream")),
     },
 )
