@@ -8,7 +8,16 @@ row and column, products are added in numbers of 40 bits. Modules with constants
 from collections.abc import Callable
 
 from fxsim.prove.schedule import Progress, Properties
-from fxsim.prove.schedule_constants import WIDE, counter, full_table, joined, slice_wide, threshold
+from fxsim.prove.schedule_constants import (
+    WIDE,
+    counter,
+    few_affine,
+    few_weighted_add,
+    full_table,
+    joined,
+    slice_wide,
+    threshold,
+)
 from fxsim.prove.schedule_modules import (
     FUNCTION,
     READY,
@@ -698,8 +707,10 @@ COMPOSED: dict[str, Callable[[dict[str, int]], Properties]] = {
         axis_fifo,
         axis_fork,
         few_add,
+        few_affine,
         few_dot_product,
         few_linear,
+        few_weighted_add,
         full_table,
         image_window,
         threshold,
