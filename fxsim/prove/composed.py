@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fxsim.contract import Number, Rounding, Tensor
+from fxsim.contract import Division, Number, Rounding, Tensor
 from fxsim.contract.arithmetic import Integers
 from fxsim.errors import FxsimError
 from fxsim.graph import INPUT, Graph, Node
@@ -25,6 +25,8 @@ from fxsim.operators import (
     FEATURE_MAPS,
     Add,
     Affine,
+    Argmax,
+    Concat,
     Conv,
     Flatten,
     Linear,
@@ -37,6 +39,7 @@ from fxsim.operators import (
     Position,
     Relu,
     Rescale,
+    SumPool,
     Threshold,
     WeightedAdd,
 )
@@ -354,19 +357,24 @@ class _Reader:
         self._tensor(name, self._input(window_cell, "s_axis"), lanes)
 
     def sums(self, node: Node, cell: Cell, own: int) -> None:
-        """Hold an instance of few_linear to a convolution, or a linear over channels."""
+        """Hold an instance of few_linear to a convolution, or a linear over channels, or window_sum to a depthwise one.
+
+        Where a convolution has several groups, few_linear has weights of 0 for the channels of the others.
+        """
         op: Any = node.op
+        if isinstance(op, Conv) and cell.module == "window_sum":
+            self.depthwise(node, cell, own)
+            return
         what, x, y = f"node '{node.name}'", self.graph.tensors[node.inputs[0]], self.graph.tensors[node.name]
-        weight: Integers = op.weight.reshape(len(op.weight), -1).astype(np.int64)
         conv = isinstance(op, Conv)
+        weight, number = _whole_weight(op) if conv else (op.weight, op.weight_number)
+        weight = weight.reshape(len(weight), -1).astype(np.int64)
         self._expect(cell, what, {}, "few_linear")
         lanes = cell.numbers["LANES"]
         if lanes < 1 or x.shape[-1] % lanes:
             raise MismatchError(
                 f"'{cell.name}' takes {lanes} values a beat, '{node.inputs[0]}' has {x.shape[-1]} channels"
             )
-        if conv and op.groups != 1:
-            raise MismatchError(f"{what} has {op.groups} groups, few_linear has one")
         if not conv and (op.shift.any() or op.bias.any() or op.over.value != "channels"):
             raise MismatchError(f"{what} shifts or moves its sums, or sums over tokens, which few_linear does not")
         signs = conv and x.number.bipolar and any(op.padding)
@@ -376,20 +384,17 @@ class _Reader:
             "OUT_LANES": own,
             "X_W": 2 if signs else x.number.bits,
             "X_KIND": _SIGNED if signs else _kind(x.number),
-            "W_W": op.weight_number.bits,
-            "W_BIPOLAR": int(op.weight_number.bipolar),
+            "W_W": number.bits,
+            "W_BIPOLAR": int(number.bipolar),
             "ACC_W": y.number.bits,
         }
         self._expect(cell, what, asked)
-        ends = np.stack([weight * x.number.low, weight * x.number.high])
-        low, high = int(ends.min(0).sum(1).min()), int(ends.max(0).sum(1).max())
-        if not y.number.signed or y.number.bipolar or low < y.number.low or high > y.number.high:
-            raise MismatchError(f"{what} has sums of {low} to {high}, which {y.number} does not hold")
-        bits, size = op.weight_number.bits, weight.shape[1]
+        _refuse_narrow(what, weight, x.number, y.number)
+        bits, size = number.bits, weight.shape[1]
         words = self._words(cell, "W_FILE", len(weight) // own, own * size * bits)
         for n, row in enumerate(weight.tolist()):
             word = words[n // own] >> (n % own * size * bits)
-            stored = [_value(word >> (bits * k) & ((1 << bits) - 1), op.weight_number) for k in range(size)]
+            stored = [_value(word >> (bits * k) & ((1 << bits) - 1), number) for k in range(size)]
             if stored != row:
                 k = next(k for k in range(size) if stored[k] != row[k])
                 raise MismatchError(
@@ -400,6 +405,43 @@ class _Reader:
             self.windows(node, cell, lanes, signs, (kernel, op.stride, op.dilation, op.padding))
         else:
             self._tensor(node.inputs[0], self._input(cell, "s_axis"), lanes)
+
+    def depthwise(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of window_sum to a convolution of a group for each channel, with one output each."""
+        op: Any = node.op
+        what, x, y = f"node '{node.name}'", self.graph.tensors[node.inputs[0]], self.graph.tensors[node.name]
+        channels, rows, columns, each = op.weight.shape
+        if not op.groups == channels == x.shape[-1] or each != 1:
+            raise MismatchError(f"{what} is no convolution of one channel each, which window_sum is")
+        weight: Integers = op.weight.reshape(channels, -1).astype(np.int64)
+        _refuse_narrow(what, weight, x.number, y.number)
+        signs = x.number.bipolar and any(op.padding)
+        bits = cell.numbers["W_W"]
+        self.window_sums(node, cell, own, rows * columns, signs, y.number.bits)
+        if bits < 1:
+            raise MismatchError(f"'{cell.name}' has no weights, {what} has")
+        words = self._words(cell, "W_FILE", rows * columns * channels // own, own * bits)
+        for c, place in product(range(channels), range(rows * columns)):
+            word = words[place * (channels // own) + c // own] >> (c % own * bits)
+            stored = _signed(word & ((1 << bits) - 1), bits)
+            if stored != weight[c, place]:
+                raise MismatchError(
+                    f"{cell.files['W_FILE']}: weight {place} of channel {c} is {stored}, {what} has {weight[c, place]}"
+                )
+        self.windows(node, cell, own, signs, ((rows, columns), op.stride, op.dilation, op.padding))
+
+    def window_sums(self, node: Node, cell: Cell, own: int, places: int, signs: bool, bits: int) -> None:
+        """MismatchError unless an instance is a window_sum of so many places of a node's input, `bits` wide."""
+        x = self.graph.tensors[node.inputs[0]]
+        asked = {
+            "PLACES": places,
+            "WORDS": x.shape[-1] // own,
+            "LANES": own,
+            "X_W": 2 if signs else x.number.bits,
+            "X_KIND": _SIGNED if signs else _kind(x.number),
+            "ACC_W": bits,
+        }
+        self._expect(cell, f"node '{node.name}'", asked, "window_sum")
 
     def threshold(self, node: Node, cell: Cell, own: int) -> None:
         """Hold an instance of threshold to a node: the level of every value of every channel."""
@@ -445,15 +487,47 @@ class _Reader:
     def affine(self, node: Node, cell: Cell, own: int) -> None:
         """Hold an instance of few_affine to a node that scales each value, or moves it, by constants."""
         rows = _constants(node)
-        self.scaled(node, cell, own, rows, self.graph.tensors[node.inputs[0]].number, relu=isinstance(node.op, Relu))
+        x = self.graph.tensors[node.inputs[0]].number
+        self.scaled(node, cell, own, rows, x, (x.low, x.high), relu=isinstance(node.op, Relu))
         self._tensor(node.inputs[0], self._input(cell, "s_axis"), own)
 
+    def sum_pool(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of few_affine, and that of window_sum before it, to sums of windows that are divided."""
+        op: Any = node.op
+        what, x = f"node '{node.name}'", self.graph.tensors[node.inputs[0]]
+        places, shift = op.kernel[0] * op.kernel[1], op.divisor.bit_length() - 1
+        if op.saturating or op.divisor != 1 << shift or (op.rounding is Division.ZERO and x.number.low < 0):
+            raise MismatchError(f"{what} saturates or divides its sums as window_sum and few_affine do not")
+        # Rounded down; towards zero is down where nothing is negative.
+        added = 0 if op.rounding is Division.HALF_UP else -(1 << shift >> 1)
+        self._expect(cell, what, {}, "few_affine")
+        sums, low, high = Number(cell.numbers["X_W"]), places * x.number.low, places * x.number.high
+        if low < sums.low or high > sums.high:
+            raise MismatchError(f"{what} has sums of {low} to {high}, which {sums} does not hold")
+        self.scaled(node, cell, own, [(1, added, shift, 0)], sums, (low, high))
+        stream = self._input(cell, "s_axis")
+        before, port = self.givers.get(stream[0], (cell, ""))
+        self.window_sums(node, before, own, places, False, sums.bits)
+        self._expect(before, what, {"W_W": 0})
+        if (before.ports[f"{port}_tready"], before.ports[f"{port}_tdata"]) != (stream[1:2], stream[2:]):
+            raise MismatchError(f"'{before.name}': its output is joined to other data or another ready")
+        self.reached.add(before.name)
+        self.windows(node, before, own, False, (op.kernel, op.stride, (1, 1), (0, 0, 0, 0)))
+
     def scaled(
-        self, node: Node, cell: Cell, own: int, rows: list[tuple[int, ...]], x: Number, relu: bool = False
+        self,
+        node: Node,
+        cell: Cell,
+        own: int,
+        rows: list[tuple[int, ...]],
+        x: Number,
+        values: tuple[int, int],
+        relu: bool = False,
     ) -> None:
         """Hold an instance of few_affine to clip(floor((x w + a) / 2^s + 1/2) + b), clipped to the node's format.
 
-        `rows`: w, a, s, b of each value, which come round with the values of an image; `relu`: nothing is below 0.
+        `rows`: w, a, s, b of each value, which come round with the values of an image; `values`: the least and
+        the greatest x; `relu`: nothing is below 0.
         """
         y = self.graph.tensors[node.name]
         asked = {"LANES": own, "X_W": x.bits, "X_SIGNED": int(x.signed), "Y_W": y.number.bits,
@@ -462,7 +536,7 @@ class _Reader:
         if x.bipolar or y.number.bipolar:
             raise MismatchError(f"node '{node.name}' scales bits of -1 and 1, which few_affine does not")
         widths = [cell.numbers[f"{letter}_W"] for letter in "WASB"]
-        self._rounds(node, cell, rows, widths, "wasb", lambda w, a: [end + a for end in _ends(w, x)])
+        self._rounds(node, cell, rows, widths, "wasb", lambda w, a: [w * end + a for end in values])
 
     def weighted_add(self, node: Node, cell: Cell, own: int) -> None:
         """Hold an instance of few_weighted_add to a node."""
@@ -572,6 +646,55 @@ class _Reader:
         for port, name in zip(("s0_axis", "s1_axis"), node.inputs, strict=True):
             self._tensor(name, self._input(cell, port), own)
 
+    def concat(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of channel_concat to a node: the first input's channels, then the second's."""
+        tensors = [self.graph.tensors[name] for name in node.inputs]
+        words = [tensor.shape[-1] // own for tensor in tensors]
+        asked = {"X_WORDS": words[0], "R_WORDS": words[1], "DATA_W": own * tensors[0].number.bits}
+        self._expect(cell, f"node '{node.name}'", asked, "channel_concat")
+        for port, name in zip(("s0_axis", "s1_axis"), node.inputs, strict=True):
+            self._tensor(name, self._input(cell, port), own)
+
+    def argmax(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of channel_argmax to a node."""
+        op: Any = node.op
+        x, y = self.graph.tensors[node.inputs[0]], self.graph.tensors[node.name]
+        stream = self._input(cell, "s_axis")
+        lanes = (len(stream) - 2) // x.number.bits
+        asked = {
+            "WORDS": x.shape[-1] // max(1, lanes),
+            "LANES": lanes,
+            "CLASSES": op.classes,
+            "X_W": x.number.bits,
+            "X_SIGNED": int(x.number.signed and not x.number.bipolar),
+            "Y_W": own * y.number.bits,
+        }
+        self._expect(cell, f"node '{node.name}'", asked, "channel_argmax")
+        self._tensor(node.inputs[0], stream, lanes)
+
+
+def _whole_weight(op: Conv) -> tuple[Integers, Number]:
+    """The weights of a convolution for all channels of its input, and their format: 0 for those of other groups.
+
+    Bits of -1 and 1 have no 0: these are numbers of two bits then.
+    """
+    if op.groups == 1:
+        return op.weight, op.weight_number
+    outputs, rows, columns, each = op.weight.shape
+    whole = np.zeros((outputs, rows, columns, each * op.groups), np.int64)
+    for n in range(outputs):
+        first = n // (outputs // op.groups) * each
+        whole[n, :, :, first : first + each] = op.weight[n]
+    return whole, Number(2) if op.weight_number.bipolar else op.weight_number
+
+
+def _refuse_narrow(what: str, weight: Integers, x: Number, y: Number) -> None:
+    """MismatchError where sums of all values times weights, [sums, values], do not fit their format."""
+    ends = np.stack([weight * x.low, weight * x.high])
+    low, high = int(ends.min(0).sum(1).min()), int(ends.max(0).sum(1).max())
+    if not y.signed or y.bipolar or low < y.low or high > y.high:
+        raise MismatchError(f"{what} has sums of {low} to {high}, which {y} does not hold")
+
 
 def _constants(node: Node) -> list[tuple[int, ...]]:
     """The w, a, s, b of each value that a node makes clip(floor((x w + a) / 2^s + 1/2) + b) of, in their order."""
@@ -631,7 +754,10 @@ _CHECKS: OperatorTable[_Check] = OperatorTable(
         Pool: _NOT_TAKEN,
         **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
         **dict.fromkeys((Affine, MultiplyAdd, Position, Relu, Rescale), _Reader.affine),
+        SumPool: _Reader.sum_pool,
         WeightedAdd: _Reader.weighted_add,
+        Argmax: _Reader.argmax,
+        Concat: _Reader.concat,
         Flatten: NotTaken("because its result is its input's stream"),
     },
 )

@@ -8,6 +8,7 @@ row and column, products are added in numbers of 40 bits. Modules with constants
 from collections.abc import Callable
 
 from fxsim.prove.schedule import Progress, Properties
+from fxsim.prove.schedule_channels import channel_argmax, channel_concat, window_sum
 from fxsim.prove.schedule_constants import (
     WIDE,
     counter,
@@ -706,6 +707,8 @@ COMPOSED: dict[str, Callable[[dict[str, int]], Properties]] = {
     for make in (
         axis_fifo,
         axis_fork,
+        channel_argmax,
+        channel_concat,
         few_add,
         few_affine,
         few_dot_product,
@@ -715,6 +718,7 @@ COMPOSED: dict[str, Callable[[dict[str, int]], Properties]] = {
         image_window,
         threshold,
         window_max,
+        window_sum,
     )
 }
 """The properties of each module, by its parameters."""

@@ -33,6 +33,7 @@ _INSIDE = {
     "ram": "image_window",
     "scale_lane": "few_affine",
     "few_dot_product": "few_linear",
+    "window_sum_lane": "window_sum",
 }
 """Modules of a composed design that are within others, of which the last has properties of its own, too."""
 _FETCHED = 2
