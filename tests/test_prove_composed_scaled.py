@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fxsim.contract import INT8, Number, Rounding
+from fxsim.contract import INT8, Division, Number, Rounding
 from fxsim.contract.number import UINT8
 from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import Affine, MultiplyAdd, Operator, Position, Relu, Rescale, WeightedAdd
+from fxsim.operators import Affine, MultiplyAdd, Operator, Position, Relu, Rescale, SumPool, WeightedAdd
 from fxsim.prove.again import AGAIN
 from fxsim.prove.composed import wrong_of
 from fxsim.prove.evidence import Evidence, recheck
@@ -140,6 +140,7 @@ def scaled() -> Model:
         Node("last", Relu(), ("joined",)),
         Node("alike", WeightedAdd(np.full((2, CHANNELS), 3, np.int16), np.full(CHANNELS, 2, np.uint8), 16, INT8),
              ("joined", "last")),
+        Node("pool", SumPool((2, 3), (2, 3), 4, Division.FLOOR, out=INT8), ("alike",)),
     )  # fmt: skip
     return Model(Graph(image(2, 3, CHANNELS, INT8), nodes), "scaled")
 
@@ -192,6 +193,9 @@ def test_designs_of_other_graphs_are_refused() -> None:
     )
     assert "w of value 0 is 4, node 'joined' has 1" in wrong(
         "joined", lambda op: WeightedAdd(op.weight[::-1].copy(), op.shift, op.acc_bits, op.out)
+    )
+    assert "a of value 0 is -2, node 'pool' has 0" in wrong(
+        "pool", lambda op: SumPool(op.kernel, op.stride, op.divisor, Division.HALF_UP, out=op.out)
     )
     assert "s of value 0 is 2, node 'alike' has 3" in wrong(
         "alike", lambda op: WeightedAdd(op.weight, op.shift + np.uint8(1), op.acc_bits, op.out)
