@@ -39,6 +39,7 @@ from fxsim.operators import (
     Position,
     Relu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -235,9 +236,10 @@ class _Reader:
             self._of_input(joined, tensor)
             return
         (node,) = (node for node in self.graph.nodes if node.name == name)
-        if isinstance(node.op, Flatten):
+        if isinstance(node.op, Flatten | Reshape):
             if node.op.order != tuple(range(len(self.graph.tensors[node.inputs[0]].axes))):
-                raise MismatchError(f"node '{name}' flattens in the order {node.op.order}, which no module does")
+                word = "flattens" if isinstance(node.op, Flatten) else "reshapes"
+                raise MismatchError(f"node '{name}' {word} in the order {node.op.order}, which no module does")
             self._tensor(node.inputs[0], joined, own)
             return
         if valid not in self.givers:
@@ -758,6 +760,6 @@ _CHECKS: OperatorTable[_Check] = OperatorTable(
         WeightedAdd: _Reader.weighted_add,
         Argmax: _Reader.argmax,
         Concat: _Reader.concat,
-        Flatten: NotTaken("because its result is its input's stream"),
+        **dict.fromkeys((Flatten, Reshape), NotTaken("because its result is its input's stream")),
     },
 )
