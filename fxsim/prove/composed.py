@@ -12,7 +12,7 @@ With what is proved of each module (`schedule_composed.py`) it follows that the 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
-from math import lcm
+from math import lcm, prod
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from fxsim.operators import (
     Flatten,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
     MultiplyAdd,
     NotTaken,
@@ -657,6 +658,40 @@ class _Reader:
         for port, name in zip(("s0_axis", "s1_axis"), node.inputs, strict=True):
             self._tensor(name, self._input(cell, port), own)
 
+    def products(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of few_matmul to a node: x is the first input, whose rows stream, r the second."""
+        op: Any = node.op
+        what, y = f"node '{node.name}'", self.graph.tensors[node.name]
+        x, r = (self.graph.tensors[name] for name in node.inputs)
+        if x.number.bipolar or r.number.bipolar:
+            raise MismatchError(f"{what} multiplies bits of -1 and 1, which few_matmul does not")
+        streams = [self._input(cell, port) for port in ("s0_axis", "s1_axis")]
+        lanes = [(len(stream) - 2) // each.number.bits for stream, each in zip(streams, (x, r), strict=True)]
+        asked = {
+            "PLACES": prod(x.shape[:-1]),
+            "HEADS": op.heads,
+            "TERMS": op.terms,
+            "COLUMNS": prod(r.shape[:-1]) if op.transposed else r.shape[-1] // op.heads,
+            "TRANSPOSED": int(op.transposed),
+            "X_LANES": lanes[0],
+            "R_LANES": lanes[1],
+            "OUT_LANES": own,
+            "X_W": x.number.bits,
+            "X_SIGNED": int(x.number.signed),
+            "R_W": r.number.bits,
+            "R_SIGNED": int(r.number.signed),
+            "ACC_W": y.number.bits,
+        }
+        self._expect(cell, what, asked, "few_matmul")
+        if (asked["TERMS"] % lanes[1] if op.transposed else lanes[1] != own) or asked["COLUMNS"] % own:
+            raise MismatchError(f"'{cell.name}' takes {lanes[1]} values of '{node.inputs[1]}' a beat, gives {own}")
+        ends = [a * b for a, b in product((x.number.low, x.number.high), (r.number.low, r.number.high))]
+        low, high = op.terms * min(ends), op.terms * max(ends)
+        if not y.number.signed or y.number.bipolar or low < y.number.low or high > y.number.high:
+            raise MismatchError(f"{what} has sums of {low} to {high}, which {y.number} does not hold")
+        for stream, name, count in zip(streams, node.inputs, lanes, strict=True):
+            self._tensor(name, stream, count)
+
     def argmax(self, node: Node, cell: Cell, own: int) -> None:
         """Hold an instance of channel_argmax to a node."""
         op: Any = node.op
@@ -760,6 +795,7 @@ _CHECKS: OperatorTable[_Check] = OperatorTable(
         WeightedAdd: _Reader.weighted_add,
         Argmax: _Reader.argmax,
         Concat: _Reader.concat,
+        Matmul: _Reader.products,
         **dict.fromkeys((Flatten, Reshape), NotTaken("because its result is its input's stream")),
     },
 )
