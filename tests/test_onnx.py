@@ -44,7 +44,9 @@ from tests.strategies import graphs, int8_arrays, int8_from, resmlp_models, wove
 Int8 = npt.NDArray[np.int8]
 
 GOLDEN = read_manifest(golden_dir()).models
-FAMILIES = {"digits_binary": "few bits", "digits_fractional": "few bits", "digits_ode": "ode"}
+FAMILIES = {
+    "digits_binary": "few bits", "digits_fractional": "few bits", "digits_ode": "ode", "digits_softmax": "softmax",
+}  # fmt: skip
 """The golden models that are no ResMLPs."""
 SMALL = golden_dir() / "small.safetensors"
 EVERY_INT8 = np.arange(-128, 128).astype(np.int8)
