@@ -310,7 +310,7 @@ def test_only_standard_operators_on_integers() -> None:
         kinds = {value.type.tensor_type.elem_type for value in inferred.value_info}
         kinds |= {tensor.data_type for tensor in inferred.initializer}
         names = {TensorProto.DataType.Name(kind) for kind in kinds}
-        assert names <= {"INT8", "UINT8", "INT16", "INT32", "UINT32", "INT64", "UINT64", "BOOL"}
+        assert names <= {"INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "UINT64", "BOOL"}
         # Bytes on both sides: other combinations saturate on some processors.
         kind_of = {value.name: value.type.tensor_type.elem_type for value in inferred.value_info}
         kind_of |= {tensor.name: tensor.data_type for tensor in inferred.initializer}
