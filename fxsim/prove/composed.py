@@ -24,6 +24,8 @@ from fxsim.operators import (
     FEATURE_MAPS,
     Add,
     Affine,
+    Argmax,
+    Concat,
     Conv,
     Flatten,
     Linear,
@@ -36,7 +38,7 @@ from fxsim.operators import (
     Threshold,
 )
 from fxsim.prove.instances import Elaborated, contents_of
-from fxsim.prove.schedule_composed import split_levels
+from fxsim.prove.schedule_constants import split_levels
 
 _SIGNED, _UNSIGNED, _BIPOLAR = 0, 1, 2
 _NOTS = ("$logic_not", "$not")
@@ -349,19 +351,24 @@ class _Reader:
         self._tensor(name, self._input(window_cell, "s_axis"), lanes)
 
     def sums(self, node: Node, cell: Cell, own: int) -> None:
-        """Hold an instance of few_linear to a convolution, or a linear over channels."""
+        """Hold an instance of few_linear to a convolution, or a linear over channels, or window_sum to a depthwise one.
+
+        Where a convolution has several groups, few_linear has weights of 0 for the channels of the others.
+        """
         op: Any = node.op
+        if isinstance(op, Conv) and cell.module == "window_sum":
+            self.depthwise(node, cell, own)
+            return
         what, x, y = f"node '{node.name}'", self.graph.tensors[node.inputs[0]], self.graph.tensors[node.name]
-        weight: Integers = op.weight.reshape(len(op.weight), -1).astype(np.int64)
         conv = isinstance(op, Conv)
+        weight, number = _whole_weight(op) if conv else (op.weight, op.weight_number)
+        weight = weight.reshape(len(weight), -1).astype(np.int64)
         self._expect(cell, what, {}, "few_linear")
         lanes = cell.numbers["LANES"]
         if lanes < 1 or x.shape[-1] % lanes:
             raise MismatchError(
                 f"'{cell.name}' takes {lanes} values a beat, '{node.inputs[0]}' has {x.shape[-1]} channels"
             )
-        if conv and op.groups != 1:
-            raise MismatchError(f"{what} has {op.groups} groups, few_linear has one")
         if not conv and (op.shift.any() or op.bias.any() or op.over.value != "channels"):
             raise MismatchError(f"{what} shifts or moves its sums, or sums over tokens, which few_linear does not")
         signs = conv and x.number.bipolar and any(op.padding)
@@ -371,20 +378,17 @@ class _Reader:
             "OUT_LANES": own,
             "X_W": 2 if signs else x.number.bits,
             "X_KIND": _SIGNED if signs else _kind(x.number),
-            "W_W": op.weight_number.bits,
-            "W_BIPOLAR": int(op.weight_number.bipolar),
+            "W_W": number.bits,
+            "W_BIPOLAR": int(number.bipolar),
             "ACC_W": y.number.bits,
         }
         self._expect(cell, what, asked)
-        ends = np.stack([weight * x.number.low, weight * x.number.high])
-        low, high = int(ends.min(0).sum(1).min()), int(ends.max(0).sum(1).max())
-        if not y.number.signed or y.number.bipolar or low < y.number.low or high > y.number.high:
-            raise MismatchError(f"{what} has sums of {low} to {high}, which {y.number} does not hold")
-        bits, size = op.weight_number.bits, weight.shape[1]
+        _refuse_narrow(what, weight, x.number, y.number)
+        bits, size = number.bits, weight.shape[1]
         words = self._words(cell, "W_FILE", len(weight) // own, own * size * bits)
         for n, row in enumerate(weight.tolist()):
             word = words[n // own] >> (n % own * size * bits)
-            stored = [_value(word >> (bits * k) & ((1 << bits) - 1), op.weight_number) for k in range(size)]
+            stored = [_value(word >> (bits * k) & ((1 << bits) - 1), number) for k in range(size)]
             if stored != row:
                 k = next(k for k in range(size) if stored[k] != row[k])
                 raise MismatchError(
@@ -395,6 +399,43 @@ class _Reader:
             self.windows(node, cell, lanes, signs, (kernel, op.stride, op.dilation, op.padding))
         else:
             self._tensor(node.inputs[0], self._input(cell, "s_axis"), lanes)
+
+    def depthwise(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of window_sum to a convolution of a group for each channel, with one output each."""
+        op: Any = node.op
+        what, x, y = f"node '{node.name}'", self.graph.tensors[node.inputs[0]], self.graph.tensors[node.name]
+        channels, rows, columns, each = op.weight.shape
+        if not op.groups == channels == x.shape[-1] or each != 1:
+            raise MismatchError(f"{what} is no convolution of one channel each, which window_sum is")
+        weight: Integers = op.weight.reshape(channels, -1).astype(np.int64)
+        _refuse_narrow(what, weight, x.number, y.number)
+        signs = x.number.bipolar and any(op.padding)
+        bits = cell.numbers["W_W"]
+        self.window_sums(node, cell, own, rows * columns, signs, y.number.bits)
+        if bits < 1:
+            raise MismatchError(f"'{cell.name}' has no weights, {what} has")
+        words = self._words(cell, "W_FILE", rows * columns * channels // own, own * bits)
+        for c, place in product(range(channels), range(rows * columns)):
+            word = words[place * (channels // own) + c // own] >> (c % own * bits)
+            stored = _signed(word & ((1 << bits) - 1), bits)
+            if stored != weight[c, place]:
+                raise MismatchError(
+                    f"{cell.files['W_FILE']}: weight {place} of channel {c} is {stored}, {what} has {weight[c, place]}"
+                )
+        self.windows(node, cell, own, signs, ((rows, columns), op.stride, op.dilation, op.padding))
+
+    def window_sums(self, node: Node, cell: Cell, own: int, places: int, signs: bool, bits: int) -> None:
+        """MismatchError unless an instance is a window_sum of so many places of a node's input, `bits` wide."""
+        x = self.graph.tensors[node.inputs[0]]
+        asked = {
+            "PLACES": places,
+            "WORDS": x.shape[-1] // own,
+            "LANES": own,
+            "X_W": 2 if signs else x.number.bits,
+            "X_KIND": _SIGNED if signs else _kind(x.number),
+            "ACC_W": bits,
+        }
+        self._expect(cell, f"node '{node.name}'", asked, "window_sum")
 
     def threshold(self, node: Node, cell: Cell, own: int) -> None:
         """Hold an instance of threshold to a node: the level of every value of every channel."""
@@ -483,6 +524,55 @@ class _Reader:
         for port, name in zip(("s0_axis", "s1_axis"), node.inputs, strict=True):
             self._tensor(name, self._input(cell, port), own)
 
+    def concat(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of channel_concat to a node: the first input's channels, then the second's."""
+        tensors = [self.graph.tensors[name] for name in node.inputs]
+        words = [tensor.shape[-1] // own for tensor in tensors]
+        asked = {"X_WORDS": words[0], "R_WORDS": words[1], "DATA_W": own * tensors[0].number.bits}
+        self._expect(cell, f"node '{node.name}'", asked, "channel_concat")
+        for port, name in zip(("s0_axis", "s1_axis"), node.inputs, strict=True):
+            self._tensor(name, self._input(cell, port), own)
+
+    def argmax(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of channel_argmax to a node."""
+        op: Any = node.op
+        x, y = self.graph.tensors[node.inputs[0]], self.graph.tensors[node.name]
+        stream = self._input(cell, "s_axis")
+        lanes = (len(stream) - 2) // x.number.bits
+        asked = {
+            "WORDS": x.shape[-1] // max(1, lanes),
+            "LANES": lanes,
+            "CLASSES": op.classes,
+            "X_W": x.number.bits,
+            "X_SIGNED": int(x.number.signed and not x.number.bipolar),
+            "Y_W": own * y.number.bits,
+        }
+        self._expect(cell, f"node '{node.name}'", asked, "channel_argmax")
+        self._tensor(node.inputs[0], stream, lanes)
+
+
+def _whole_weight(op: Conv) -> tuple[Integers, Number]:
+    """The weights of a convolution for all channels of its input, and their format: 0 for those of other groups.
+
+    Bits of -1 and 1 have no 0: these are numbers of two bits then.
+    """
+    if op.groups == 1:
+        return op.weight, op.weight_number
+    outputs, rows, columns, each = op.weight.shape
+    whole = np.zeros((outputs, rows, columns, each * op.groups), np.int64)
+    for n in range(outputs):
+        first = n // (outputs // op.groups) * each
+        whole[n, :, :, first : first + each] = op.weight[n]
+    return whole, Number(2) if op.weight_number.bipolar else op.weight_number
+
+
+def _refuse_narrow(what: str, weight: Integers, x: Number, y: Number) -> None:
+    """MismatchError where sums of all values times weights, [sums, values], do not fit their format."""
+    ends = np.stack([weight * x.low, weight * x.high])
+    low, high = int(ends.min(0).sum(1).min()), int(ends.max(0).sum(1).max())
+    if not y.signed or y.bipolar or low < y.low or high > y.high:
+        raise MismatchError(f"{what} has sums of {low} to {high}, which {y} does not hold")
+
 
 def _kind(number: Number) -> int:
     return _BIPOLAR if number.bipolar else _SIGNED if number.signed else _UNSIGNED
@@ -511,6 +601,8 @@ _CHECKS: OperatorTable[_Check] = OperatorTable(
         Add: _Reader.add,
         **dict.fromkeys((Affine, Relu, Pool), _NOT_TAKEN),
         **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
+        Argmax: _Reader.argmax,
+        Concat: _Reader.concat,
         Flatten: NotTaken("because its result is its input's stream"),
     },
 )

@@ -1,13 +1,15 @@
 """Properties of the composed accelerator's modules under every schedule, as ghost Verilog inside a copy of each.
 
-Each output is stated as a function of inputs and of words of ROMs, which have any content: thresholds are counted one
-by one, windows are looked up by row and column, products are added in numbers of 40 bits. What a ROM of the design
-holds is another question (`composed.py`).
+Each output is stated as a function of inputs and of words of ROMs, which have any content: windows are looked up by
+row and column, products are added in numbers of 40 bits. Modules with constants that come round with the beats are in
+`schedule_constants.py`. What a ROM of the design holds is another question (`composed.py`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from fxsim.prove.schedule import Progress, Properties
+from fxsim.prove.schedule_channels import channel_argmax, channel_concat, window_sum
+from fxsim.prove.schedule_constants import WIDE, counter, full_table, joined, slice_wide, threshold
 from fxsim.prove.schedule_modules import (
     FUNCTION,
     READY,
@@ -23,190 +25,8 @@ from fxsim.prove.schedule_modules import (
 
 _BIPOLAR = 2
 """Bits of -1 and 1, as X_KIND says it."""
-_WIDE = 40
-"""Bits of numbers in which nothing here wraps."""
 _ROUNDS = 4
 """Rings by which rows are moved before they are taken modulo one: enough for any above the image that is read."""
-_CHUNK = 32
-"""Bits of the parts in which levels are parameters of a proof, as evidence has no wider numbers."""
-
-
-def _joined(expressions: Iterator[str] | list[str]) -> str:
-    return " && ".join(f"({expression})" for expression in expressions)
-
-
-def _counter(name: str, moves: str, last: int, top: int) -> str:
-    """A ghost register that counts to `last` and begins anew."""
-    return f"""
-  reg [{top}:0] {name};
-  always @(posedge clk) begin
-    if (rst) {name} <= 0;
-    else if ({moves}) {name} <= {name} == {last} ? 0 : {name} + 1'b1;
-  end
-"""
-
-
-# --- Thresholds and tables -------------------------------------------------------------------------------------------
-
-
-def split_levels(levels: int, width: int) -> dict[str, int]:
-    """The levels of a layer of thresholds as parameters of its proof, by parts of 32 bits."""
-    return {
-        f"LEVELS_{low}" if low else "LEVELS": levels >> low & ((1 << _CHUNK) - 1) for low in range(0, width, _CHUNK)
-    }
-
-
-def threshold(parameters: dict[str, int]) -> Properties:
-    """Thresholds: the level of as many as a value has passed, counted one by one, of the beat's own channels.
-
-    Thresholds of a channel ascend, which is assumed: it is looked at in the ROM that a design has.
-    """
-    p = dict(parameters)
-    channels, lanes, bits, steps, width = (p[name] for name in ("CHANNELS", "LANES", "X_W", "STEPS", "Y_W"))
-    signed, total = bool(p["X_SIGNED"]), width * (steps + 1)
-    levels = sum(p[name] << (int(name[7:] or 0)) for name in split_levels(0, total))
-    t_bits = bits + 2 - signed
-    lane_bits, count_bits = steps * t_bits + 1, steps.bit_length()
-    groups = channels // lanes
-    last, top = groups - 1, max(1, (groups - 1).bit_length()) - 1
-    ghost = [
-        _counter("gh_group", "gh_in", last, top),
-        f"  reg [{top}:0] gh_own;  // the beat of the pixel that is followed\n"
-        "  always @(posedge clk) if (gh_starts) gh_own <= gh_group;\n"
-        f"  wire [{lanes * lane_bits - 1}:0] gh_rom = thresholds[gh_own];\n"
-        f"  wire [{lanes * steps - 1}:0] gh_passed, gh_passing;\n"
-        f"  wire [{lanes * count_bits - 1}:0] gh_counts, gh_counting;\n"
-        f"  wire [{lanes * width - 1}:0] gh_y;\n"
-        f"  wire [{total - 1}:0] gh_levels = {total}'h{levels:x};",
-    ]
-    ascends = []
-    for n in range(lanes):
-        ghost.append(f"  wire signed [{_WIDE - 1}:0] gh_x{n} = {_slice_wide('gh_value', bits * n, bits, signed)};")
-        ghost.append(f"  wire gh_falls{n} = gh_rom[{lane_bits * (n + 1) - 1}];")
-        total_text = []
-        for k in range(steps):
-            stored = _slice_wide("gh_rom", lane_bits * n + t_bits * k, t_bits, signed=True)
-            name = f"{n}_{k}"
-            ghost.append(f"  wire signed [{_WIDE - 1}:0] gh_s{name} = {stored};")
-            ghost.append(
-                f"  wire signed [{_WIDE - 1}:0] gh_t{name} = gh_falls{n} ? -gh_s{name} - {_WIDE}'sd1 : gh_s{name};"
-            )
-            ghost.append(
-                f"  assign gh_passed[{steps * n + k}] = gh_falls{n} ? gh_x{n} <= gh_t{name} : gh_x{n} >= gh_t{name};"
-            )
-            total_text.append(f"{{{count_bits}'d0, gh_passed[{steps * n + k}]}}")
-            if k:
-                ascends.append(f"gh_s{name} >= gh_s{n}_{k - 1}")
-        ghost.append(f"  wire [{count_bits}:0] gh_count{n} = {' + '.join(total_text)};")
-        ghost.append(f"  assign gh_counts[{count_bits * n}+:{count_bits}] = gh_count{n}[{count_bits - 1}:0];")
-        ghost.append(f"  assign gh_y[{width * n}+:{width}] = gh_levels >> (gh_count{n} * 16'd{width});")
-    contents = {
-        group: sum(_ascending(group * lanes + n, steps, bits, signed, t_bits) << (lane_bits * n) for n in range(lanes))
-        for group in range(groups)
-    }
-    if groups == 1:
-        ghost.append(f"  initial thresholds[0] = {lanes * lane_bits}'h{contents[0]:x};  // of runs by chance alone")
-    return single(
-        "threshold",
-        p,
-        3,
-        {
-            "inside": "gh_inside == {1'b0, passed_valid_reg} + {1'b0, count_valid_reg} + {1'b0, y_valid_reg}",
-            "group": f"gh_group <= {last} && (!gh_follows || gh_own <= {last})",
-            "unfetched": "fetched_reg || (fetch_reg == 0 && gh_group == 0 && gh_inside == 0)",
-            "fetch": f"!fetched_reg || fetch_reg == (gh_group == {last} ? 0 : gh_group + 1'b1)",
-            "constants": "!fetched_reg || thresholds_reg == thresholds[gh_group]",
-            "passed": "!(gh_follows && passed_valid_reg && gh_before == {1'b0, count_valid_reg} + {1'b0, y_valid_reg}) "
-            "|| gh_passing == gh_passed",
-            "count": "!(gh_follows && count_valid_reg && gh_before == y_valid_reg) || gh_counting == gh_counts",
-            "result": "!(gh_follows && gh_before == 0 && y_valid_reg) || m_axis_tdata == gh_y",
-        },
-        expected="gh_y",
-        says="each output is the level of as many thresholds of its channel as its own input has passed, in the order "
-        "of inputs",
-        ghost="\n".join(ghost) + "\n",
-        data="s_axis_tdata",
-        width=lanes * bits,
-        given=lanes * width,
-        ready="(s_axis_tready || !fetched_reg)",
-        progress={"fetches": Progress("gh_inside == 0", "s_axis_tready", 2)},
-        assumed={"ascend": f"!gh_follows || gh_own > {last} || {_joined(ascends)}"} if ascends else {},
-        needs=("threshold_lane",),
-        opened={
-            "threshold_lane": (
-                "output wire [STEPS-1:0] gh_passed, output wire [$clog2(STEPS+1)-1:0] gh_count,",
-                "assign gh_passed = passed_reg; assign gh_count = count_reg;",
-            )
-        },
-        patches=(
-            ("= 2'b10,", f"= {total}'h{levels:x},"),
-            (
-                "          .clk(clk),\n          .compare_enable",
-                f"          .gh_passed(gh_passing[{steps}*n+:{steps}]),\n"
-                f"          .gh_count(gh_counting[{count_bits}*n+:{count_bits}]),\n"
-                "          .clk(clk),\n          .compare_enable",
-            ),
-        ),
-        set_by_patch=tuple(split_levels(0, total)),
-        contents={"thresholds": contents},
-        word=lanes * lane_bits,
-        reached={"wraps": f"gh_in && gh_group == {last}"},
-    )
-
-
-def _slice_wide(text: str, low: int, bits: int, signed: bool, wide: int = _WIDE) -> str:
-    """Bits of a vector as a number of so many more bits."""
-    high = f"{text}[{low + bits - 1}]" if signed else "1'b0"
-    return f"{{{{{wide - bits}{{{high}}}}}, {text}[{low}+:{bits}]}}"
-
-
-def _ascending(channel: int, steps: int, bits: int, signed: bool, t_bits: int) -> int:
-    """A channel's part of a word of thresholds that ascend, others than those of its neighbours; half of them fall."""
-    low = -(1 << (bits - 1)) if signed else 0
-    falls, step = (channel * 3 >> 1) & 1, max(1, (1 << bits) // (steps + 1))
-    spread = [low + (k + 1) * (1 << bits) // (steps + 1) - channel % step for k in range(steps)]
-    stored = sorted(~t if falls else t for t in spread)
-    codes = sum((t & ((1 << t_bits) - 1)) << (t_bits * k) for k, t in enumerate(stored))
-    return codes | falls << (t_bits * steps)
-
-
-def full_table(parameters: dict[str, int]) -> Properties:
-    """Full tables: the entry of the input's code in the table of its channel, of whatever the ROM holds."""
-    p = dict(parameters)
-    channels, lanes, bits, width = (p[name] for name in ("CHANNELS", "LANES", "X_W", "Y_W"))
-    groups = channels // lanes
-    last, top = groups - 1, max(1, (groups - 1).bit_length()) - 1
-    least = 1 << (bits - 1) if p["X_SIGNED"] else 0
-    ghost = [_counter("gh_group", "gh_in", last, top)]
-    equal = []
-    address = max(1, ((groups << bits) - 1).bit_length())
-    for n in range(lanes):
-        number = _slice_wide("s_axis_tdata", bits * n, bits, bool(p["X_SIGNED"]))
-        ghost.append(
-            f"  wire [{_WIDE - 1}:0] gh_at{n} = gh_group * {_WIDE}'d{1 << bits} + {number} + {_WIDE}'d{least};\n"
-            f"  reg [{width - 1}:0] gh_y{n};\n"
-            f"  wire [{lanes * width - 1}:0] gh_entry{n} = lane[{n}].entries[gh_at{n}[{address - 1}:0]];\n"
-            f"  always @(posedge clk) if (gh_starts) gh_y{n} <= gh_entry{n}[{width * n}+:{width}];"
-        )
-        equal.append(f"m_axis_tdata[{width * n}+:{width}] == gh_y{n}")
-    ys = ", ".join(f"gh_y{n}" for n in reversed(range(lanes)))
-    return single(
-        "full_table",
-        p,
-        1,
-        {
-            "inside": "gh_inside == y_valid_reg",
-            "group": f"group_reg == gh_group && gh_group <= {last}",
-            "first": f"!gh_follows || (gh_before == 0 && y_valid_reg && {_joined(equal)})",
-        },
-        expected=f"{{{ys}}}",
-        says="each output is the entry of its own input in its channel's table, in the order of inputs",
-        ghost="\n".join(ghost) + "\n",
-        width=lanes * bits,
-        given=lanes * width,
-        word=lanes * width,
-        reached={"wraps": f"gh_in && gh_group == {last}"},
-    )
 
 
 # --- Sums of two, and the greatest -----------------------------------------------------------------------------------
@@ -220,12 +40,12 @@ def few_add(parameters: dict[str, int]) -> Properties:
     high = low + (1 << width) - 1
     ghost = [f"  wire [{lanes * width - 1}:0] gh_y;"]
     for n in range(lanes):
-        x = _slice_wide("gh_value", p["X_W"] * n, p["X_W"], bool(p["X_SIGNED"]))
-        r = _slice_wide("gh_value", lanes * p["X_W"] + p["R_W"] * n, p["R_W"], bool(p["R_SIGNED"]))
+        x = slice_wide("gh_value", p["X_W"] * n, p["X_W"], bool(p["X_SIGNED"]))
+        r = slice_wide("gh_value", lanes * p["X_W"] + p["R_W"] * n, p["R_W"], bool(p["R_SIGNED"]))
         ghost.append(
-            f"  wire signed [{_WIDE - 1}:0] gh_x{n} = {x}, gh_r{n} = {r}, gh_sum{n} = gh_x{n} + gh_r{n};\n"
-            f"  assign gh_y[{width * n}+:{width}] = gh_sum{n} > {_WIDE}'sd{high} ? {_WIDE}'sd{high} : "
-            f"gh_sum{n} < {'-' if low else ''}{_WIDE}'sd{-low} ? {'-' if low else ''}{_WIDE}'sd{-low} : gh_sum{n};"
+            f"  wire signed [{WIDE - 1}:0] gh_x{n} = {x}, gh_r{n} = {r}, gh_sum{n} = gh_x{n} + gh_r{n};\n"
+            f"  assign gh_y[{width * n}+:{width}] = gh_sum{n} > {WIDE}'sd{high} ? {WIDE}'sd{high} : "
+            f"gh_sum{n} < {'-' if low else ''}{WIDE}'sd{-low} ? {'-' if low else ''}{WIDE}'sd{-low} : gh_sum{n};"
         )
     enters = "s0_axis_tvalid && s0_axis_tready && !rst"
     return single(
@@ -258,9 +78,9 @@ def window_max(parameters: dict[str, int]) -> Properties:
     width = lanes * bits
     more = []
     for n in range(lanes):
-        now, far = (_slice_wide(name, bits * n, bits, signed) for name in ("s_axis_tdata", "gh_most"))
+        now, far = (slice_wide(name, bits * n, bits, signed) for name in ("s_axis_tdata", "gh_most"))
         more.append(
-            f"  wire signed [{_WIDE - 1}:0] gh_now{n} = {now}, gh_far{n} = {far};\n"
+            f"  wire signed [{WIDE - 1}:0] gh_now{n} = {now}, gh_far{n} = {far};\n"
             f"  assign gh_more[{bits * n}+:{bits}] = gh_place == 0 || gh_now{n} > gh_far{n} ? gh_now{n} : gh_far{n};"
         )
     ghost = f"""
@@ -268,8 +88,8 @@ def window_max(parameters: dict[str, int]) -> Properties:
   wire gh_out = m_axis_tvalid && m_axis_tready && !rst;
 {constant("gh_own", top + 1)}
   initial gh_own = 0;  // of runs by chance alone: induction begins anywhere
-{_counter("gh_word_in", "gh_in", last, top)}{_counter("gh_place", f"gh_in && gh_word_in == {last}", end, place_top)}
-{_counter("gh_leaving", "gh_out", last, top)}
+{counter("gh_word_in", "gh_in", last, top)}{counter("gh_place", f"gh_in && gh_word_in == {last}", end, place_top)}
+{counter("gh_leaving", "gh_out", last, top)}
   reg [{top}:0] gh_shown;               // of the input that was taken last
   reg [{width - 1}:0] gh_most, gh_total;  // of the followed beat: so far, and of a whole window
   wire [{width - 1}:0] gh_more;
@@ -346,8 +166,8 @@ def few_dot_product(parameters: dict[str, int]) -> Properties:
             # Of products that are -1 or 1 those that are 1 are counted.
             nodes.append(f"wire [{wide - 1}:0] gh_p{k} = {{{wide - 1}'d0, gh_x[{k}] == gh_w[{k}]}};")
             continue
-        x = "" if p["X_KIND"] == _BIPOLAR else _slice_wide("gh_x", x_bits * k, x_bits, p["X_KIND"] == 0, wide)
-        w = "" if p["W_BIPOLAR"] else _slice_wide("gh_w", w_bits * k, w_bits, signed=True, wide=wide)
+        x = "" if p["X_KIND"] == _BIPOLAR else slice_wide("gh_x", x_bits * k, x_bits, p["X_KIND"] == 0, wide)
+        w = "" if p["W_BIPOLAR"] else slice_wide("gh_w", w_bits * k, w_bits, signed=True, wide=wide)
         product = f"gh_x{k} * gh_w{k}"
         if not x or not w:
             product = f"gh_x[{k}] ? gh_w{k} : -gh_w{k}" if w else f"gh_w[{k}] ? gh_x{k} : -gh_x{k}"
@@ -363,7 +183,7 @@ def few_dot_product(parameters: dict[str, int]) -> Properties:
             nodes.append(f"wire signed [{wide - 1}:0] gh_n{level}_{k} = {total(own)};")
     for level, count in enumerate(levels):
         # Compared as numbers: a node too narrow for its sum is another number.
-        equal = _joined(f"level[{level}].node[{k}].value_reg == gh_n{level}_{k}" for k in range(count))
+        equal = joined(f"level[{level}].node[{k}].value_reg == gh_n{level}_{k}" for k in range(count))
         holds[f"level{level}"] = f"!(gh_follows && gh_stage == {level}) || ({equal})"
     whole = f"gh_n{len(levels) - 1}_0"
     # Of m products that are 1 and the others, -1, the sum is m - (LANES - m).
@@ -709,10 +529,10 @@ def image_window(parameters: dict[str, int]) -> Properties:
             own = f"gh_{letter}_{name}"
             parts.append(f"gh_{other}_{name} == ({carry} ? {own}_then : {own})")
             carry = f"({carry} && {own}_ends)"
-        return _joined(parts)
+        return joined(parts)
 
     def same(letter: str, other: str) -> str:
-        return _joined(f"gh_{letter}_{name} == gh_{other}_{name}" for name in counts)
+        return joined(f"gh_{letter}_{name} == gh_{other}_{name}" for name in counts)
 
     # The first pixel that leaves.
     first = [
@@ -759,7 +579,7 @@ def image_window(parameters: dict[str, int]) -> Properties:
 {wire("gh_under", f"gh_band + {number(span)}")}
 {wire("gh_end", f"gh_under > {number(rows)} ? {number(rows)} : gh_under")}
   // The last output's image is the one before that which is read.
-  wire gh_lags = output_valid_reg && {_joined(f"gh_i_{name} == {number(0)}" for name in counts)};
+  wire gh_lags = output_valid_reg && {joined(f"gh_i_{name} == {number(0)}" for name in counts)};
 {wire("gh_l_written", f"(gh_ahead + (gh_lags ? {number(1)} : {number(0)})) * {number(rows)} + gh_in_row")}
 {constant("gh_own_row", bits)}{constant("gh_own_place", bits)}
   initial begin  // of runs by chance alone: induction begins anywhere
@@ -815,7 +635,7 @@ def image_window(parameters: dict[str, int]) -> Properties:
             "exists": "!(m_axis_tvalid && gh_l_inside) || gh_l_row < gh_l_written",
             "stable": stays("m_axis"),
             "ready": "s_axis_tready || held_reg >= needed_reg",
-            "bounds": _joined(bounds),
+            "bounds": joined(bounds),
             "leaves": f"output_valid_reg ? {beyond_next('l', 'i')} : {same('l', 'i')}",
             "window": f"word_reg == gh_i_word && kernel_column_reg == gh_i_kc && kernel_row_reg == gh_i_kr && "
             f"left_reg == gh_i_pc * {number(p['STRIDE_COLUMNS'])} && band_reg == gh_i_pr * {number(p['STRIDE_ROWS'])}",
@@ -878,6 +698,8 @@ COMPOSED: dict[str, Callable[[dict[str, int]], Properties]] = {
     for make in (
         axis_fifo,
         axis_fork,
+        channel_argmax,
+        channel_concat,
         few_add,
         few_dot_product,
         few_linear,
@@ -885,6 +707,7 @@ COMPOSED: dict[str, Callable[[dict[str, int]], Properties]] = {
         image_window,
         threshold,
         window_max,
+        window_sum,
     )
 }
 """The properties of each module, by its parameters."""
