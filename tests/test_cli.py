@@ -445,8 +445,8 @@ def test_info_says_how_the_engine_makes_sums(call: Call, files: Files, monkeypat
     assert all(line.endswith("in 32 bits") for line in lines)
     stated = json.loads(call("info", files.model, "--engine", "--json").out)
     assert [(one["node"], one["runs"]) for one in stated["linears"]] == [(name, 0) for name in linears]
-    if "avx2" in stated["able"]:
-        monkeypatch.setenv("FXSIM_ISA", "avx2")
+    for isa in {"avx2", "ssse3"}.intersection(stated["able"]):
+        monkeypatch.setenv("FXSIM_ISA", isa)
         text = call("info", files.model, "--engine").out
         for one in json.loads(call("info", files.model, "--engine", "--json").out)["linears"]:
             assert (one["runs"] > 0) == (one["over"] == "channels")
@@ -478,7 +478,8 @@ def test_info_says_how_the_engine_makes_products(call: Call, tmp_path: Path, mon
         f"{name}  multiplied in 16 bits, 2 at once" for name in ("first ", "second", "third ")
     ]
     able = json.loads(call("info", "--engine", "--json").out)["able"]
-    for isa, form, together in (("avx2", "in 16 bits", 2), ("avxvnni", "as bytes", 4), ("avx512", "as bytes", 4)):
+    halves, fours = ("in 16 bits", 2), ("as bytes", 4)
+    for isa, (form, together) in {"ssse3": halves, "avx2": halves, "avxvnni": fours, "avx512": fours}.items():
         if isa in able:
             monkeypatch.setenv("FXSIM_ISA", isa)
             # Of 2 x 2 places and two fours of the five channels, for 7 outputs at 2 x 2 places.

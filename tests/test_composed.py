@@ -156,7 +156,7 @@ REFUSED: dict[str, tuple[list[Node], str]] = {
         [Node("conv", conv(2, 2), ("input",)), Node("pad", Pad(np.zeros(2, np.int32), (1, 1, 1, 1)), ("conv",))],
         "node 'pad': the composed accelerator does not take the operator 'pad', because it has no module of it; "
         "it takes add, affine, argmax, concat, conv, flatten, linear, lut, matmul, max_pool, multiply_add, position, "
-        "relu, rescale, sum_pool, threshold, weighted_add",
+        "relu, rescale, reshape, sum_pool, threshold, weighted_add",
     ),
     "flatten": (
         [Node("flat", Flatten((2, 0, 1)), ("input",))],

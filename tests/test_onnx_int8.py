@@ -226,6 +226,30 @@ def test_other_operators_give_the_codes_of_onnxruntime(seed: int, tmp_path: Path
         np.testing.assert_array_equal(values[taps[name]].astype(int) - moved, expected, name)
 
 
+@pytest.mark.parametrize("zero", [0, 255, [0, 255, 3, 128]], ids=str)
+def test_weights_without_a_sign_reach_the_ends_of_9_bits(zero: int | list[int], tmp_path: Path) -> None:
+    """Weights of uint8 less a zero point of 0 or 255 are up to 255 or down to -255."""
+    rng = np.random.default_rng(11)
+    weight = rng.choice(np.array([0, 1, 127, 128, 254, 255], np.uint8), (4 * 4 * 3, 4))
+    points = np.broadcast_to(np.array(zero, np.uint8), 4)
+    constants = [scalar("s", 0.25), scalar("a", 3, np.uint8), scalar("u", 0.013), scalar("t", 97.0)]
+    constants += [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(points, "o")]
+    constants += [numpy_helper.from_array(np.full(4, 0.013, np.float32), "v"), scalar("b", 111, np.uint8)]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "a"], ["q"]), helper.make_node("Flatten", ["q"], ["f"]),
+        helper.make_node("QLinearMatMul", ["f", "s", "a", "w", "v", "o", "t", "b"], ["y"]),
+    ]  # fmt: skip
+    model = import_qonnx(saved(tmp_path, nodes, constants, kind=2))
+    x = rng.integers(0, 256, (64, 4, 4, 3)).astype(np.uint8)
+    rows = x.transpose(0, 3, 1, 2).reshape(64, -1).astype(int)
+    sums = (rows - 3) @ (weight.astype(int) - points.astype(int))
+    factor = np.float32(0.25) * np.float32(0.013) / np.float32(97)
+    expected = np.clip(np.rint(sums.astype(np.float32) * factor) + 111, 0, 255)
+    assert len(np.unique(expected)) > 20
+    found = fxsim.run(model, x)[model.graph.nodes[-1].name]
+    np.testing.assert_array_equal(found.reshape(64, 4), expected)
+
+
 # --- Pads that are left to the size of the image ---------------------------------------------------------------------
 
 
@@ -330,7 +354,65 @@ def scalar(name: str, value: float, kind: Any = np.float32) -> Any:
     return numpy_helper.from_array(np.array(value, kind), name)
 
 
+QUANTISE = helper.make_node("QuantizeLinear", ["x", "s", "z"], ["a"])
+CODES = [scalar("s", 0.1), scalar("z", 0, np.int8)]
+
+
+def with_bias(value: int, scale: float, zero: int) -> tuple[list[Any], list[Any]]:
+    """A convolution of one place between DequantizeLinear and QuantizeLinear, with a bias of int32."""
+    node = helper.make_node
+    nodes = [
+        QUANTISE, node("DequantizeLinear", ["a", "s", "z"], ["b"]), node("DequantizeLinear", ["w", "s", "z"], ["v"]),
+        node("DequantizeLinear", ["c", "t", "o"], ["d"]), node("Conv", ["b", "v", "d"], ["e"]),
+        node("QuantizeLinear", ["e", "s", "z"], ["y"]),
+    ]  # fmt: skip
+    constants = [
+        *CODES, numpy_helper.from_array(np.ones((1, 3, 1, 1), np.int8), "w"), scalar("t", scale),
+        numpy_helper.from_array(np.array([value], np.int32), "c"), scalar("o", zero, np.int32),
+    ]  # fmt: skip
+    return nodes, constants
+
+
 REFUSED: dict[str, tuple[list[Any], list[Any], str]] = {
+    "codes as if they were values": (
+        [QUANTISE, helper.make_node("Neg", ["a"], ["y"])], CODES,
+        "Neg.: it computes with 'a', which is int8: needs a DequantizeLinear",
+    ),
+    "a sum of codes": (
+        [QUANTISE, helper.make_node("Add", ["a", "a"], ["y"])], CODES,
+        "Add.: it computes with 'a', which is int8: needs a DequantizeLinear",
+    ),
+    "values as if they were codes": (
+        [
+            QUANTISE, helper.make_node("DequantizeLinear", ["a", "s", "z"], ["b"]),
+            helper.make_node("DequantizeLinear", ["b", "s", "z"], ["y"]),
+        ],
+        CODES, "it reads 'b', which is no tensor of codes",
+    ),
+    "a zero point of another type": (
+        [QUANTISE, helper.make_node("DequantizeLinear", ["a", "s", "u"], ["y"])], [*CODES, scalar("u", 3, np.uint8)],
+        "it reads 'a', which is int8; its zero point is uint8",
+    ),
+    "weights of another type than their zero point": (
+        [QUANTISE, helper.make_node("QLinearMatMul", ["a", "s", "z", "w", "s", "u", "s", "z"], ["y"])],
+        [*CODES, scalar("u", 3, np.uint8), numpy_helper.from_array(np.ones((4, 4), np.int8), "w")],
+        "its weights are int8, their zero point is uint8",
+    ),
+    "weights without axes": (
+        [QUANTISE, helper.make_node("QLinearConv", ["a", "s", "z", "w", "s", "z", "s", "z"], ["y"])],
+        [*CODES, scalar("w", 3, np.int8)], r"its weights have the shape \(\), expected two axes or four",
+    ),
+    "a sum of two shapes": (
+        [
+            QUANTISE, helper.make_node("Flatten", ["a"], ["b"]),
+            helper.make_node(
+                "QLinearAdd", ["a", "s", "z", "b", "s", "z", "s", "z"], ["y"], domain="com.microsoft"
+            ),
+        ],
+        CODES, "do not lie alike",
+    ),
+    "a bias beyond 64 bits": (*with_bias(1 << 30, 1e20, 0), "its sums and biases need more than 32 bits"),
+    "a bias with a zero point": (*with_bias(5, 0.01, 7), "its constant of int32 has a zero point that is not 0"),
     "dynamic": (
         [helper.make_node("DynamicQuantizeLinear", ["x"], ["y", "s", "z"])], [],
         "DynamicQuantizeLinear.*its scale depends on the values of each input.*needs static quantisation",

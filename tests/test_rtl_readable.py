@@ -104,6 +104,10 @@ VARIANTS: dict[str, list[Parameters]] = {
         {"TERMS": 4, "X_LANES": 8, "R_LANES": 2, "OUT_LANES": 4, "R_W": 7, "R_SIGNED": 0},
         {"TRANSPOSED": 0, "X_LANES": 3, "R_LANES": 2, "OUT_LANES": 2, "X_W": 16, "R_W": 3, "ACC_W": 32},
     ],
+    "few_product": [
+        {**dict.fromkeys(("COLUMNS", "X_W", "R_W", "Y_W"), 1)},
+        {"COLUMNS": 6, "LANES": 3, "X_SIGNED": 1, "R_W": 16, "R_SIGNED": 1, "Y_W": 32},
+    ],
     "few_weighted_add": [
         {"PERIOD": 1, "W_W": 1, "X_W": 1, "R_W": 1, "ACC_W": 2, "S_W": 1, "Y_W": 1},
         {"PERIOD": 6, "LANES": 3, "X_SIGNED": 0, "R_W": 4, "R_SIGNED": 0, "Y_W": 16, "Y_SIGNED": 0},
@@ -274,6 +278,10 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("few_matmul", "R_LANES_is_no_divisor_of_TERMS_or_not_OUT_LANES"): {"R_LANES": 2},
     ("few_matmul", "SIGNED_is_not_0_or_1"): {"X_SIGNED": 2},
     ("few_matmul", "R_W_is_not_1_to_8_or_7_unsigned"): {"R_SIGNED": 0},
+    ("few_product", "COLUMNS_is_no_multiple_of_LANES"): {"LANES": 3},
+    ("few_product", "X_W_or_R_W_is_not_1_to_16"): {"R_W": 17},
+    ("few_product", "SIGNED_is_not_0_or_1"): {"X_SIGNED": 2},
+    ("few_product", "Y_W_is_not_1_to_32"): {"Y_W": 33},
     ("few_weighted_add", "PERIOD_is_no_multiple_of_LANES"): {"PERIOD": 6, "LANES": 4},
     ("frame_guard", "BEATS_is_below_1"): {"BEATS": 0},
     ("frame_guard", "DATA_W_is_below_1"): {"DATA_W": 0},

@@ -170,6 +170,12 @@ def product_ports(beats: int, groups: int, places: int, size: int, latency: int)
     return Port(rows, rows.least), Port(Reach(lambda m: ((m - 1) // image + 1) * size, pages, pages), pages)
 
 
+def one_by_one_ports(groups: int) -> tuple[Port, Port]:
+    """`few_product`: a beat of the first stream leaves with the last of its `groups` beats of the second."""
+    values = Reach(lambda m: (m - 1) // groups + 1, lambda m: (m + 2) // groups, lambda m: (m + 2) // groups)
+    return Port(values, lambda m: m // groups), Port.held(2)
+
+
 def concat_ports(first: int, second: int) -> tuple[Port, Port]:
     """`channel_concat`: of each pixel so many beats of the first stream, then so many of the second; it holds none."""
 

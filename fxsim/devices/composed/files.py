@@ -28,6 +28,7 @@ _PARTS = {
     "few_add": ("few_add",),
     "few_affine": ("few_affine", "scale_lane"),
     "few_matmul": ("few_matmul", "few_dot_product", "ram"),
+    "few_product": ("few_product",),
     "few_weighted_add": ("few_weighted_add", "scale_lane"),
     "window_sum": ("window_sum", "window_sum_lane"),
     "frame_loop": ("frame_loop", "axis_fifo"),

@@ -12,6 +12,7 @@ from fxsim.devices.composed.depth import (
     greatest_reach,
     linear_reach,
     loop_reach,
+    one_by_one_ports,
     product_ports,
     window_reach,
 )
@@ -135,6 +136,7 @@ _PORTS: dict[str, Callable[[Instance], tuple[Port, Port]]] = {
     "few_add": lambda _: (Port.held(1), Port.held(1)),
     "few_weighted_add": lambda _: (Port.held(3), Port.held(3)),
     "few_matmul": _product_ports,
+    "few_product": lambda i: one_by_one_ports(int(i.parameters["COLUMNS"]) // int(i.parameters["LANES"])),
     "channel_concat": lambda i: concat_ports(int(i.parameters["X_WORDS"]), int(i.parameters["R_WORDS"])),
 }
 """The inputs of each module that joins two streams."""

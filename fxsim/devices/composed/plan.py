@@ -54,6 +54,7 @@ from fxsim.operators import (
     Position,
     Relu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -203,14 +204,15 @@ def _wrong(node: Node, xs: tuple[Tensor, ...], y: Tensor) -> tuple[str, str] | N
             return "sums of windows that are divided by powers of two", f"the divisor {op.divisor}"
         if op.rounding is Division.ZERO and x.number.low < 0:
             return "quotients of sums rounded down or half up", f"the rounding '{op.rounding}' of {x.number}"
-    if isinstance(op, Matmul):
+    if isinstance(op, Matmul) and not _one_by_one(op, *xs):
         r = xs[1].number
         if r.bits + (not r.signed) > _DOT_W_MAX:
             return f"products by signed numbers of up to {_DOT_W_MAX} bits, or unsigned ones of one less", str(r)
     if isinstance(op, Threshold) and op.threshold.shape[1] > STEPS_MAX:
         return f"up to {STEPS_MAX} thresholds of a channel", str(op.threshold.shape[1])
-    if isinstance(op, Flatten) and op.order != tuple(range(len(x.axes))):
-        return "values that are flattened in the order that they lie in", f"the order {op.order}"
+    if isinstance(op, Flatten | Reshape) and op.order != tuple(range(len(x.axes))):
+        word = "flattened" if isinstance(op, Flatten) else "reshaped"
+        return f"values that are {word} in the order that they lie in", f"the order {op.order}"
     if isinstance(op, Lut) and (op.rule is not TableRule.FULL or x.number.bipolar):
         return "full tables of numbers", f"one of {x.number} with the rule '{op.rule}'"
     if isinstance(op, Linear):
@@ -233,6 +235,11 @@ def _image(tensor: Tensor) -> tuple[int, int, int]:
     return rows, columns, tensor.shape[-1]
 
 
+def _one_by_one(op: Matmul, x: Tensor, r: Tensor) -> bool:
+    """Whether each value of a product's first factor is multiplied by the next ones of the second, as they come."""
+    return op.terms == 1 and prod(x.shape[:-1]) == 1 and prod(r.shape[:-1]) == 1
+
+
 def _depthwise(op: Operator) -> bool:
     """Whether an operator is a convolution of a group for each channel, with one output each."""
     return isinstance(op, Conv) and op.groups == len(op.weight) and op.weight.shape[-1] == 1 and op.groups > 1
@@ -252,11 +259,13 @@ def _lanes(graph: Chain, interval: int | None) -> dict[str, int]:
     for node in graph.nodes:
         op, names = node.op, node.inputs
         if isinstance(op, Matmul):
-            # Of the kept image a beat is of one head; not transposed, it is a beat of sums too.
+            # Of the second factor a beat is of one head; not transposed, it is a beat of sums too.
             columns = graph.tensors[node.name].shape[-1] // op.heads
             names = () if op.transposed else names[1:]
             parts[node.name] = columns
             parts[node.inputs[1]] = gcd(parts.get(node.inputs[1], 0), op.terms if op.transposed else columns)
+            if _one_by_one(op, *graph.inputs_of(node)):
+                parts[node.inputs[0]] = 1
         elif isinstance(op, Linear | Argmax) or (isinstance(op, Conv) and not _depthwise(op)):
             names = ()
         joined[node.name] = joined[names[0]] if names else node.name
@@ -313,9 +322,9 @@ def _places(tensor: Tensor, kernel: Pair, stride: Pair, dilation: Pair, padding:
 
 
 def _needs_no_window(tensor: Tensor, kernel: Pair, stride: Pair, padding: Padding) -> bool:
-    """Whether windows come in the order of the image itself: of single pixels, or one that is all of it."""
-    alone = kernel == (1, 1) and stride == (1, 1)
-    return not any(padding) and (alone or kernel == _image(tensor)[:2])
+    """Whether windows come in the order of the image itself: of pixels side by side in a row, or one that is all."""
+    within = kernel[0] == stride[0] == 1 and kernel[1] == stride[1] and _image(tensor)[1] % kernel[1] == 0
+    return not any(padding) and (within or kernel == _image(tensor)[:2])
 
 
 # --- Parts -----------------------------------------------------------------------------------------------------------
@@ -575,6 +584,17 @@ def _weighted_add(node: Node, xs: tuple[Tensor, ...], y: Tensor, sources: tuple[
 def _matmul(node: Node, xs: tuple[Tensor, ...], y: Tensor, sources: tuple[Stream, ...], target: Stream) -> Part:
     assert isinstance(node.op, Matmul)
     op, (x, r) = node.op, xs
+    cycles = max(x.size // sources[0].lanes, r.size // sources[1].lanes, y.size // target.lanes)
+    numbers = {
+        "X_W": sources[0].bits,
+        "X_SIGNED": int(x.number.signed),
+        "R_W": sources[1].bits,
+        "R_SIGNED": int(r.number.signed),
+    }
+    if _one_by_one(op, x, r):
+        found = {"COLUMNS": y.shape[-1] // op.heads, "LANES": target.lanes, **numbers, "Y_W": target.bits}
+        product = Instance("few_product", f"{target.name}_products", _texts(found), sources, (target,))
+        return Part(node, (product,), target, cycles)
     parameters = {
         "PLACES": prod(x.shape[:-1]),
         "HEADS": op.heads,
@@ -584,15 +604,11 @@ def _matmul(node: Node, xs: tuple[Tensor, ...], y: Tensor, sources: tuple[Stream
         "X_LANES": sources[0].lanes,
         "R_LANES": sources[1].lanes,
         "OUT_LANES": target.lanes,
-        "X_W": sources[0].bits,
-        "X_SIGNED": int(x.number.signed),
-        "R_W": sources[1].bits,
-        "R_SIGNED": int(r.number.signed),
+        **numbers,
         "ACC_W": target.bits,
     }
     products = Instance("few_matmul", f"{target.name}_products", _texts(parameters), sources, (target,))
-    cycles = (x.size // sources[0].lanes, r.size // sources[1].lanes, y.size // target.lanes)
-    return Part(node, (products,), target, max(cycles))
+    return Part(node, (products,), target, cycles)
 
 
 def _argmax(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
@@ -616,7 +632,7 @@ def _concat(node: Node, xs: tuple[Tensor, ...], y: Tensor, sources: tuple[Stream
     return Part(node, (joins,), target, y.size // target.lanes)
 
 
-def _flatten(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:  # noqa: ARG001  # as it lies
+def _as_it_lies(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:  # noqa: ARG001  # none
     return Part(node, (), source, x.size // source.lanes)
 
 
@@ -712,7 +728,7 @@ _PARTS: OperatorTable[_Make] = OperatorTable(
         Add: _add,
         Pool: _NOT_TAKEN,
         **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
-        Flatten: _one(_flatten),
+        **dict.fromkeys((Flatten, Reshape), _one(_as_it_lies)),
         **dict.fromkeys((Affine, MultiplyAdd, Position, Relu, Rescale), _one(_affine)),
         SumPool: _one(_sum_pool),
         WeightedAdd: _weighted_add,

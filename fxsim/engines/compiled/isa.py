@@ -23,6 +23,7 @@ _NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "avx512": (("avx512f", "avx512bw", "avx512vl", "avx512vnni", "avx512vbmi"),),
     "avxvnni": (("avx2", "avxvnni"), ("avx2", "avx512vl", "avx512vnni")),
     "avx2": (("avx2",),),
+    "ssse3": (("ssse3",),),
     "plain": ((),),
 }
 """The features of the CPU that each set needs, all of one alternative; the first set that it has is used."""
@@ -63,6 +64,7 @@ ISAS = {
         Isa("avx512", 16, 64, 4, 4, tables=True),
         Isa("avxvnni", 8, 32, 2, 4, tables=False),
         Isa("avx2", 8, 32, 2, 2, tables=False, runs=True),
+        Isa("ssse3", 4, 16, 2, 2, tables=False, runs=True),
         Isa("plain", 4, 16, 2, 2, tables=False),
     )
 }

@@ -201,13 +201,15 @@ class Builder:
             op = _made(lambda: Conv(kernel, stride, padding, dilation, groups, _weight_number(kernel), out))
             return self.add(self.name("conv"), op, x, what)
 
-        within = np.clip(shaped, INT8.low, INT8.high)
-        name, tensor = convolved(within, origin)
-        if (within != shaped).any():
-            # Weights of 9 bits, which those without a sign are less their zero point: what is beyond 8 bits by itself.
-            part, rest = (replace(x, tap=n, tensor=t) for n, t in ((name, tensor), convolved(shaped - within, origin)))
-            ones = np.ones((2, outputs), np.int16)
-            add = _made(lambda: WeightedAdd(ones, np.zeros(outputs, np.uint8), 1 + INT32.bits, out))
+        if shaped.min() >= INT8.low and shaped.max() <= INT8.high:
+            name, tensor = convolved(shaped, origin)
+        else:
+            # Weights of 9 bits, which those without a sign are less their zero point: their halves, and what is left.
+            halves = np.trunc(shaped / 2).astype(np.int64)
+            made = convolved(halves, origin), convolved(shaped - 2 * halves, origin)
+            part, rest = (replace(x, tap=n, tensor=t) for n, t in made)
+            twice = np.repeat(np.array([[2], [1]], np.int16), outputs, axis=1)
+            add = _made(lambda: WeightedAdd(twice, np.zeros(outputs, np.uint8), 2 + INT32.bits, out))
             name, tensor = self.join(self.name("add"), add, part, rest, origin)
         # The least and greatest that inputs can give, of which formats may have more.
         low, high = _sums(shaped.reshape(outputs, -1), x.low, x.high, any(padding))

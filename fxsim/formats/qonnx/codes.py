@@ -141,6 +141,10 @@ def _dequantize_linear(call: Call) -> Value:
         return x.then(Affine((exact,), (-int(points[0]) * exact,)))
     if x.array.dtype not in (np.int8, np.uint8, np.int32) or x.table != (_ONE,):
         raise NotTakenError(f"its constant is {x.array.dtype}, expected int8, uint8 or int32")
+    if zero is not None and (zero.array.dtype != x.array.dtype or zero.table != (_ONE,)):
+        raise NotTakenError(f"its constant is {x.array.dtype}, its zero point is {zero.array.dtype}")
+    if x.array.dtype == np.int32 and points.any():
+        raise NotTakenError("its constant of int32 has a zero point that is not 0, which ONNX Runtime leaves out")
     rank = len(x.shape)
     axis = call.attribute("axis", 1)
     count = scale.array.size
