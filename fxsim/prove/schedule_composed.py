@@ -153,7 +153,9 @@ def few_dot_product(parameters: dict[str, int]) -> Properties:
     latency = len(levels) + match
     # A product of numbers needs no more bits than both have; of bits and numbers, one more than these.
     wide, narrow = 32, x_bits + w_bits
-    nodes, holds, splits = [], {}, {}
+    nodes: list[str] = []
+    holds: dict[str, str] = {}
+    splits: dict[str, tuple[str, ...]] = {}
 
     def total(parts: list[str]) -> str:
         """A sum in pairs, pairs of pairs, and so on."""
