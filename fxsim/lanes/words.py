@@ -240,7 +240,7 @@ class _Maker:
                 if cell.kind == "state" and self._states[index].next is not None:
                     self._memory(index)
                 continue
-            self._values[index] = _merged(self._value(index, cell))
+            self._values[index] = merged(self._value(index, cell))
         for index in used:
             if index not in self._states:
                 continue
@@ -486,7 +486,7 @@ class _Maker:
         width = width_of(value)
         for bit in reversed(range(width_of(by))):
             moved, condition = _shifted(kind, value, 1 << min(bit, width.bit_length()), width), part_of(by, bit, 1)
-            value = _merged(
+            value = merged(
                 piece
                 for low, part in self._parts(index)
                 for piece in self._operation("ite", part, (condition, *(part_of(v, low, part) for v in (moved, value))))
@@ -508,7 +508,7 @@ class _Maker:
         return Piece(len(self._words) - 1, 0, part)
 
     def _operation(self, kind: str, width: int, args: tuple[Value, ...]) -> Value:
-        args = tuple(_merged(arg) for arg in args)
+        args = tuple(merged(arg) for arg in args)
         if kind == "ite":
             condition, a, b = args
             if a == b:
@@ -539,7 +539,7 @@ class _Maker:
 
     def _read(self, cell: Cell) -> Value:
         base, writes = self._chain(cell.args[0])
-        address = _merged(self._of(cell.args[1]))
+        address = merged(self._of(cell.args[1]))
         pieces: list[Piece] = []
         at = 0
         for number in self._columns_of[base]:
@@ -672,10 +672,10 @@ def part_of(value: Value, low: int, width: int) -> Value:
             else Piece(-1, 0, take, piece.value >> inside & (1 << take) - 1)
         )
         low, width, at = low + take, width - take, at + 1
-    return _merged(found)
+    return merged(found)
 
 
-def _merged(value: Iterable[Piece]) -> Value:
+def merged(value: Iterable[Piece]) -> Value:
     """A value with pieces joined that are neighbours in a word, or constants."""
     found: list[Piece] = []
     for piece in value:
