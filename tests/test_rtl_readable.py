@@ -83,6 +83,7 @@ VARIANTS: dict[str, list[Parameters]] = {
         {"PERIOD": 6, "LANES": 2, "X_W": 8, "W_W": 3, "A_W": 9, "ACC_W": 12, "Y_W": 7, "Y_SIGNED": 0},
         {"X_W": 32, "W_W": 32, "A_W": 62, "ACC_W": 63, "S_W": 8, "Y_W": 32},
         {"PERIOD": 2, "LANES": 2, "X_W": 8, "ACC_W": 9, "S_W": 1, "B_W": 1, "RELU": 1},
+        *({"W_W": 8, "ACC_W": 28, "ROUNDING": n} for n in (1, 2, 3)),
     ],
     "few_dot_product": [
         {"LANES": 1, "ACC_W": 1},
@@ -202,6 +203,10 @@ VARIANTS: dict[str, list[Parameters]] = {
         {"X_W": 1, "W_W": 1, "V_W": 1, "ACC_W": 2, "S_W": 1, "B_W": 1, "Y_W": 1},
         {"X_W": 32, "W_W": 32, "R_W": 8, "R_SIGNED": 1, "V_W": 16, "ACC_W": 64, "S_W": 8, "B_W": 2, "Y_SIGNED": 0},
         {"X_W": 2, "X_SIGNED": 0, "W_W": 3, "ACC_W": 4, "B_W": 9, "Y_W": 32, "RELU": 1},
+        *(
+            {"W_W": 16, "ACC_W": acc, "S_W": 6, "ROUNDING": n}
+            for n, acc in ((1, 20), (2, 64), (3, 31), (3, 32), (3, 64))
+        ),
     ],
     "window_max": [
         {"PLACES": 1, "LANES": 1},
@@ -334,6 +339,7 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("scale_lane", "B_W_or_Y_W_is_below_1"): {"B_W": 0},
     ("scale_lane", "SIGNED_is_not_0_or_1"): {"Y_SIGNED": 2},
     ("scale_lane", "RELU_is_not_0_or_1"): {"RELU": 2},
+    ("scale_lane", "ROUNDING_is_not_0_to_3"): {"ROUNDING": 4},
     ("simd_control", "QUIET_is_below_1"): {"QUIET": 0},
     ("simd_core", "ACTIVATION_WORDS_is_not_a_power_of_two_up_to_16384"): {"ACTIVATION_WORDS": 32768},
     ("simd_core", "IMAGE_WORDS_is_not_a_power_of_two_up_to_32768"): {"IMAGE_WORDS": 65536},

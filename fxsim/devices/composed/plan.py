@@ -66,6 +66,9 @@ DESCRIPTION = "composed.toml"
 _DOT_W_MAX = 8
 """Widest second factor of a few_dot_product, in bits."""
 
+_ROUNDINGS = {Rounding.HALF_UP: 0, Rounding.FLOOR: 0, Rounding.HALF_EVEN: 1, Rounding.HALF_AWAY: 2, Rounding.DOUBLE: 3}
+"""ROUNDING of a few_affine; rounding down is half up of half a unit less."""
+
 STEPS_MAX = 255
 """Most thresholds of a channel, each of which has a comparator."""
 
@@ -195,8 +198,6 @@ def _refuse_others(graph: Graph) -> None:
 def _wrong(node: Node, xs: tuple[Tensor, ...], y: Tensor) -> tuple[str, str] | None:
     """The words for a node that there is no module for: what is taken, and what it has; else None."""
     op, x = node.op, xs[0]
-    if isinstance(op, Rescale) and op.rounding not in (Rounding.HALF_UP, Rounding.FLOOR):
-        return f"products rounded by '{Rounding.HALF_UP}' or '{Rounding.FLOOR}'", f"the rounding '{op.rounding}'"
     if isinstance(op, SumPool):
         if op.saturating:
             return "sums of windows that are not saturated on the way", "saturating ones"
@@ -489,10 +490,12 @@ def _scaled(
     shift: list[int] | None = None,
     bias: list[int] | None = None,
     relu: bool = False,
+    rounding: Rounding = Rounding.HALF_UP,
 ) -> Instance:
     """The module of y = clip(round_shift(x * weight + added, shift) + bias), with constants that come round.
 
     What is not given is 1 for `weight`, else 0; one value stands for all. `ends`: least and greatest that is shifted.
+    `rounding`: where the module's ties go; what it asks of `added` is in it.
     """
     weights, adds, shifts, biases = weight or [1], added or [0], shift or [0], bias or [0]
     count = max(map(len, (weights, adds, shifts, biases)))
@@ -522,6 +525,7 @@ def _scaled(
         "Y_W": target.bits,
         "Y_SIGNED": int(y.signed),
         "RELU": int(relu),
+        "ROUNDING": _ROUNDINGS[rounding],
     }
     texts = {**_texts(parameters), "C_FILE": f'"{rom}"'}
     return Instance("few_affine", f"{target.name}_scaled", texts, (source,), (target,), rom, words)
@@ -529,7 +533,7 @@ def _scaled(
 
 def _affine(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
     """All that scales the values of a channel, or moves those of a place, by constants."""
-    op, relu = node.op, False
+    op, relu, rounding = node.op, False, Rounding.HALF_UP
     ends = x.number.low, x.number.high
     constants: dict[str, Integers] = {}
     if isinstance(op, Affine):
@@ -537,10 +541,13 @@ def _affine(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) ->
     elif isinstance(op, MultiplyAdd):
         constants = {"weight": op.weight, "added": op.bias, "shift": op.shift}
     elif isinstance(op, Rescale):
-        product = op.addend.astype(np.int64) * op.multiplier
-        if op.rounding is Rounding.FLOOR:
+        product, rounding = op.addend.astype(np.int64) * op.multiplier, op.rounding
+        if rounding is Rounding.FLOOR:
             # floor(a) = round(a - 1/2), of all a that are whole multiples of a power of two, and none of a whole one.
             product = product - (np.int64(1) << op.shift.astype(np.int64) >> 1)
+        if rounding is Rounding.DOUBLE:
+            # The module drops what is below 2^31 before the second rounding: with half of that added it is the first.
+            product = product + np.where(op.shift > 31, np.int64(1) << 30, 0)
         constants = {"weight": op.multiplier, "added": product, "shift": op.shift, "bias": op.bias}
     elif isinstance(op, Position):
         constants = {"added": op.table}
@@ -555,7 +562,9 @@ def _affine(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) ->
         for weight, add in zip(*(each * count if len(each) == 1 else each for each in (weights, adds)), strict=True)
         for end in ends
     ]
-    scaled = _scaled(x.number, y.number, source, target, (min(found), max(found)), relu=relu, **lists)
+    scaled = _scaled(
+        x.number, y.number, source, target, (min(found), max(found)), relu=relu, rounding=rounding, **lists
+    )
     return Part(node, (scaled,), target, x.size // source.lanes)
 
 
