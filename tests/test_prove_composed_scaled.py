@@ -94,7 +94,7 @@ MORE_FAULTS = [
     ("few_affine", SCALE, "few_affine", "constants_reg[LANE_W*n+:LANE_W]", "constants_reg[LANE_W-1:0]"),
     ("few_affine", ONE, "few_affine", ".sum_enable(wide_valid_reg && y_free)", ".sum_enable(wide_valid_reg)"),
     ("few_affine", AWAY, "few_affine", ".ROUNDING(ROUNDING)", ".ROUNDING(1)"),
-    ("few_affine", EVEN, "scale_lane", "!(|dropped[", "(|dropped["),
+    ("few_affine", EVEN, "scale_lane", "!(|dropped)", "(|dropped)"),
     ("few_affine", EVEN, "scale_lane", "wide[0] && (!tie", "wide[0] || (!tie"),
     ("few_affine", TWICE, "scale_lane", "? 32 : 0;", "? 31 : 0;"),
     # Signs, shifts, bits.

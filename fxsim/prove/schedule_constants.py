@@ -314,7 +314,7 @@ def _scaled(
 
 
 def _rounded(n: int, number: str, rounding: int) -> list[str]:
-    """Of a lane gh_rounded, what gh_whole is with gh_places rounded: half a unit more, what is below a unit dropped.
+    """Verilog of a lane's gh_rounded, gh_whole rounded by gh_places: half a unit more, what is below a unit dropped.
 
     A tie is where half a unit made it a whole one, which is one too much where it is odd (1), or where the number was
     below 0 (2); so is what the first 31 places leave, with the places that are left (3).
@@ -343,7 +343,7 @@ _TIES = (
     ", ties away from zero",
     ", of shifts above 31 without what is below 2^31, ties away from zero",
 )
-"""What else to say of floor(.. + 1/2) for each ROUNDING of the lane."""
+"""Words that follow floor(.. + 1/2) for each ROUNDING of the lane."""
 
 
 def _signed(text: str, low: int, bits: int, wide: int, signed: bool = True) -> str:

@@ -109,12 +109,12 @@ module scale_lane #(
     if (ROUNDING == 0) begin : ties_up
       assign up = wide[0];
     end else begin : ties
-      // What is dropped below the rounding bit; of the sum's sign all that the first 31 places leave of it.
+      // What is dropped below the rounding bit, of all that the first 31 places leave where these are dropped first.
       localparam FIRST = (ROUNDING == 3) ? 32 : 0;
       localparam LONG_W = (WIDE_W > FIRST) ? WIDE_W : FIRST + 1;
       wire [LONG_W-1:0] all_bits = {{(LONG_W - ACC_W) {acc_reg[ACC_W-1]}}, acc_reg} << 1;
-      wire [LONG_W-1:0] dropped = all_bits & ~({LONG_W{1'b1}} << shift_reg);
-      wire tie = !(|dropped[LONG_W-1:FIRST]);
+      wire [LONG_W-1:0] dropped = all_bits & ~({LONG_W{1'b1}} << shift_reg) & ({LONG_W{1'b1}} << FIRST);
+      wire tie = !(|dropped);
       wire tie_up;
       if (ROUNDING == 1) begin : even
         assign tie_up = wide[1];
