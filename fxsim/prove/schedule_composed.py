@@ -10,7 +10,7 @@ from collections.abc import Callable
 from fxsim.prove.schedule import Progress, Properties
 from fxsim.prove.schedule_channels import channel_argmax, channel_concat, window_sum
 from fxsim.prove.schedule_constants import WIDE, counter, full_table, joined, slice_wide, threshold
-from fxsim.prove.schedule_matmul import few_matmul
+from fxsim.prove.schedule_matmul import few_matmul, few_product
 from fxsim.prove.schedule_modules import (
     FUNCTION,
     READY,
@@ -638,6 +638,7 @@ COMPOSED: dict[str, Callable[[dict[str, int]], Properties]] = {
         few_dot_product,
         few_linear,
         few_matmul,
+        few_product,
         full_table,
         image_window,
         threshold,
