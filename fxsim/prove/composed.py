@@ -12,12 +12,12 @@ With what is proved of each module (`schedule_composed.py`) it follows that the 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
-from math import prod
+from math import lcm, prod
 from typing import Any
 
 import numpy as np
 
-from fxsim.contract import Number, Tensor
+from fxsim.contract import Division, Number, Rounding, Tensor
 from fxsim.contract.arithmetic import Integers
 from fxsim.errors import FxsimError
 from fxsim.graph import INPUT, Graph, Node
@@ -33,12 +33,17 @@ from fxsim.operators import (
     Lut,
     Matmul,
     MaxPool,
+    MultiplyAdd,
     NotTaken,
     OperatorTable,
     Pool,
+    Position,
     Relu,
+    Rescale,
     Reshape,
+    SumPool,
     Threshold,
+    WeightedAdd,
 )
 from fxsim.prove.instances import Elaborated, contents_of
 from fxsim.prove.schedule_constants import split_levels
@@ -482,6 +487,122 @@ class _Reader:
                     )
         self._tensor(node.inputs[0], self._input(cell, "s_axis"), own)
 
+    def affine(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of few_affine to a node that scales each value, or moves it, by constants."""
+        rows = _constants(node)
+        x = self.graph.tensors[node.inputs[0]].number
+        self.scaled(node, cell, own, rows, x, (x.low, x.high), relu=isinstance(node.op, Relu))
+        self._tensor(node.inputs[0], self._input(cell, "s_axis"), own)
+
+    def sum_pool(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of few_affine, and that of window_sum before it, to sums of windows that are divided."""
+        op: Any = node.op
+        what, x = f"node '{node.name}'", self.graph.tensors[node.inputs[0]]
+        places, shift = op.kernel[0] * op.kernel[1], op.divisor.bit_length() - 1
+        if op.saturating or op.divisor != 1 << shift or (op.rounding is Division.ZERO and x.number.low < 0):
+            raise MismatchError(f"{what} saturates or divides its sums as window_sum and few_affine do not")
+        # Rounded down; towards zero is down where nothing is negative.
+        added = 0 if op.rounding is Division.HALF_UP else -(1 << shift >> 1)
+        self._expect(cell, what, {}, "few_affine")
+        sums, low, high = Number(cell.numbers["X_W"]), places * x.number.low, places * x.number.high
+        if low < sums.low or high > sums.high:
+            raise MismatchError(f"{what} has sums of {low} to {high}, which {sums} does not hold")
+        self.scaled(node, cell, own, [(1, added, shift, 0)], sums, (low, high))
+        stream = self._input(cell, "s_axis")
+        before, port = self.givers.get(stream[0], (cell, ""))
+        self.window_sums(node, before, own, places, False, sums.bits)
+        self._expect(before, what, {"W_W": 0})
+        if (before.ports[f"{port}_tready"], before.ports[f"{port}_tdata"]) != (stream[1:2], stream[2:]):
+            raise MismatchError(f"'{before.name}': its output is joined to other data or another ready")
+        self.reached.add(before.name)
+        self.windows(node, before, own, False, (op.kernel, op.stride, (1, 1), (0, 0, 0, 0)))
+
+    def scaled(
+        self,
+        node: Node,
+        cell: Cell,
+        own: int,
+        rows: list[tuple[int, ...]],
+        x: Number,
+        values: tuple[int, int],
+        relu: bool = False,
+    ) -> None:
+        """Hold an instance of few_affine to clip(floor((x w + a) / 2^s + 1/2) + b), clipped to the node's format.
+
+        `rows`: w, a, s, b of each value, which come round with the values of an image; `values`: the least and
+        the greatest x; `relu`: nothing is below 0.
+        """
+        y = self.graph.tensors[node.name]
+        asked = {"LANES": own, "X_W": x.bits, "X_SIGNED": int(x.signed), "Y_W": y.number.bits,
+                 "Y_SIGNED": int(y.number.signed), "RELU": int(relu)}  # fmt: skip
+        self._expect(cell, f"node '{node.name}'", asked, "few_affine")
+        if x.bipolar or y.number.bipolar:
+            raise MismatchError(f"node '{node.name}' scales bits of -1 and 1, which few_affine does not")
+        widths = [cell.numbers[f"{letter}_W"] for letter in "WASB"]
+        self._rounds(node, cell, rows, widths, "wasb", lambda w, a: [w * end + a for end in values])
+
+    def weighted_add(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of few_weighted_add to a node."""
+        op: Any = node.op
+        what, y = f"node '{node.name}'", self.graph.tensors[node.name]
+        x, r = (self.graph.tensors[name].number for name in node.inputs)
+        if x.bipolar or r.bipolar or y.number.bipolar:
+            raise MismatchError(f"{what} joins bits of -1 and 1, which few_weighted_add does not")
+        asked = {"LANES": own, "X_W": x.bits, "X_SIGNED": int(x.signed), "R_W": r.bits, "R_SIGNED": int(r.signed),
+                 "Y_W": y.number.bits, "Y_SIGNED": int(y.number.signed)}  # fmt: skip
+        self._expect(cell, what, asked, "few_weighted_add")
+        rows = list(zip(*op.weight.tolist(), op.shift.tolist(), strict=True))
+        widths = [cell.numbers["W_W"], cell.numbers["W_W"], cell.numbers["S_W"]]
+
+        def ends(w: int, v: int) -> list[int]:
+            return [sum(both) for both in zip(_ends(w, x), _ends(v, r), strict=True)]
+
+        self._rounds(node, cell, rows, widths, "wvs", ends)
+        for port, name in zip(("s0_axis", "s1_axis"), node.inputs, strict=True):
+            self._tensor(name, self._input(cell, port), own)
+
+    def _rounds(
+        self,
+        node: Node,
+        cell: Cell,
+        rows: list[tuple[int, ...]],
+        widths: list[int],
+        names: str,
+        ends: Callable[[int, int], list[int]],
+    ) -> None:
+        """Hold the constants that come round in an instance's ROM to those of each value of an image.
+
+        `rows`: of each value; `widths`: of each constant in the ROM, in bits, with a letter of `names`, of which only s
+        has no sign; one of 0 bits is 1. `ends`: of the first two constants the least and the greatest sum of products.
+        """
+        what, size = f"node '{node.name}'", self.graph.tensors[node.name].size
+        lanes, period, each = cell.numbers["LANES"], cell.numbers["PERIOD"], sum(widths)
+        if period < 1 or period % lanes or size % period:
+            raise MismatchError(
+                f"'{cell.name}' ({cell.module}) has PERIOD {period}, {what} asks for a divisor of {size} values"
+            )
+        words = self._words(cell, "C_FILE", period // lanes, lanes * each)
+        stored = []
+        for c in range(period):
+            word, numbers = words[c // lanes] >> (c % lanes * each), []
+            for name, bits in zip(names, widths, strict=True):
+                code = word & ((1 << bits) - 1)
+                numbers.append(1 if not bits else code if name == "s" else _signed(code, bits))
+                word >>= bits
+            stored.append(tuple(numbers))
+        for i in range(lcm(period, len(rows))):
+            if stored[i % period] != rows[i % len(rows)]:
+                k = next(k for k, name in enumerate(names) if stored[i % period][k] != rows[i % len(rows)][k])
+                raise MismatchError(
+                    f"{cell.files['C_FILE']}: {names[k]} of value {i} is {stored[i % period][k]}, {what} has "
+                    f"{rows[i % len(rows)][k]}"
+                )
+        beyond = 1 << (cell.numbers["ACC_W"] - 1)
+        for first, second, *_ in stored:
+            wrong = [end for end in ends(first, second) if not -beyond <= end < beyond]
+            if wrong:
+                raise MismatchError(f"'{cell.name}' sums in {cell.numbers['ACC_W']} bits, {what} makes {wrong[0]}")
+
     def table(self, node: Node, cell: Cell, own: int) -> None:
         """Hold an instance of full_table to a node: every entry of every channel."""
         op: Any = node.op
@@ -637,6 +758,36 @@ def _refuse_narrow(what: str, weight: Integers, x: Number, y: Number) -> None:
         raise MismatchError(f"{what} has sums of {low} to {high}, which {y} does not hold")
 
 
+def _constants(node: Node) -> list[tuple[int, ...]]:
+    """The w, a, s, b of each value that a node makes clip(floor((x w + a) / 2^s + 1/2) + b) of, in their order."""
+    op: Any = node.op
+    if isinstance(op, Relu):
+        return [(1, 0, 0, 0)]
+    if isinstance(op, Position):
+        return [(1, a, 0, 0) for a in op.table.reshape(-1).tolist()]
+    if isinstance(op, Affine):
+        columns = op.weight, 0 * op.shift, op.shift, op.bias
+    elif isinstance(op, MultiplyAdd):
+        columns = op.weight, op.bias, op.shift, 0 * op.shift
+    else:
+        assert isinstance(op, Rescale)
+        columns = op.multiplier, 0 * op.shift, op.shift, op.bias
+    rows = [*zip(*(column.tolist() for column in columns), strict=True)]
+    if not isinstance(op, Rescale):
+        return rows
+    if op.rounding not in (Rounding.HALF_UP, Rounding.FLOOR):
+        raise MismatchError(f"node '{node.name}' rounds by '{op.rounding}', which few_affine does not")
+    # Of whole numbers n, floor(n / 2^s) = floor((n - 2^(s - 1)) / 2^s + 1/2) where s is not 0.
+    below = [(1 << s >> 1) if op.rounding is Rounding.FLOOR else 0 for _, _, s, _ in rows]
+    addends = op.addend.tolist()
+    return [(w, w * addend - half, s, b) for (w, _, s, b), addend, half in zip(rows, addends, below, strict=True)]
+
+
+def _ends(factor: int, number: Number) -> list[int]:
+    """The least and the greatest product of a factor with a value of a format."""
+    return sorted((factor * number.low, factor * number.high))
+
+
 def _kind(number: Number) -> int:
     return _BIPOLAR if number.bipolar else _SIGNED if number.signed else _UNSIGNED
 
@@ -662,8 +813,11 @@ _CHECKS: OperatorTable[_Check] = OperatorTable(
         Lut: _Reader.table,
         MaxPool: _Reader.greatest,
         Add: _Reader.add,
-        **dict.fromkeys((Affine, Relu, Pool), _NOT_TAKEN),
+        Pool: _NOT_TAKEN,
         **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
+        **dict.fromkeys((Affine, MultiplyAdd, Position, Relu, Rescale), _Reader.affine),
+        SumPool: _Reader.sum_pool,
+        WeightedAdd: _Reader.weighted_add,
         Argmax: _Reader.argmax,
         Concat: _Reader.concat,
         Matmul: _Reader.products,

@@ -9,7 +9,16 @@ from collections.abc import Callable
 
 from fxsim.prove.schedule import Progress, Properties
 from fxsim.prove.schedule_channels import channel_argmax, channel_concat, window_sum
-from fxsim.prove.schedule_constants import WIDE, counter, full_table, joined, slice_wide, threshold
+from fxsim.prove.schedule_constants import (
+    WIDE,
+    counter,
+    few_affine,
+    few_weighted_add,
+    full_table,
+    joined,
+    slice_wide,
+    threshold,
+)
 from fxsim.prove.schedule_matmul import few_matmul, few_product
 from fxsim.prove.schedule_modules import (
     FUNCTION,
@@ -635,10 +644,12 @@ COMPOSED: dict[str, Callable[[dict[str, int]], Properties]] = {
         channel_argmax,
         channel_concat,
         few_add,
+        few_affine,
         few_dot_product,
         few_linear,
         few_matmul,
         few_product,
+        few_weighted_add,
         full_table,
         image_window,
         threshold,

@@ -28,8 +28,13 @@ STATED: dict[str, Mapping[str, Callable[[dict[str, int]], Properties]]] = {
 """The properties of modules by accelerator, of each by its parameters."""
 _WITHIN = {"dot_product"}
 """Modules with properties of their own that are within others of the network."""
-_INSIDE = {"threshold_lane": "threshold", "ram": "image_window", "few_dot_product": "few_linear",
-           "window_sum_lane": "window_sum"}  # fmt: skip
+_INSIDE = {
+    "threshold_lane": "threshold",
+    "ram": "image_window",
+    "scale_lane": "few_affine",
+    "few_dot_product": "few_linear",
+    "window_sum_lane": "window_sum",
+}
 """Modules of a composed design that are within others, of which the last has properties of its own, too."""
 _FETCHED = 2
 """Cycles within which a module that has to fetch constants first takes a value."""
