@@ -23,6 +23,7 @@ from fxsim.cli.steps import command
 from fxsim.contract import Number, Sign
 from fxsim.data import DataSource, Preprocessing, load_data
 from fxsim.engines.c import run_c
+from fxsim.engines.loops import run_loops
 from fxsim.errors import FileError, FxsimError, ModelError
 from fxsim.formats import model_sha256
 from fxsim.formats.onnx import export_onnx
@@ -359,7 +360,7 @@ def test_softmax_attention_is_computed_plainly() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["softmax-log", "softmax-reciprocal", "llt"])
 def test_every_form_gives_the_same(name: str, tmp_path: Path) -> None:
-    """Compiled code, C and ONNX Runtime give every tap's values, of softmax and of thresholds that were learnt."""
+    """Compiled code, loops, C and ONNX Runtime give every tap's values, of softmax and learnt thresholds."""
     onnxruntime = pytest.importorskip("onnxruntime")
     formats = FORMATS["llt 4"] if name == "llt" else OdeFormat()
     rule = AttentionRule.RELU if name == "llt" else AttentionRule(name)
@@ -367,11 +368,12 @@ def test_every_form_gives_the_same(name: str, tmp_path: Path) -> None:
     codes = codes_of(6)
     expected = fxsim.run(model, codes, "all", engine="reference")
     compiled, in_c = fxsim.run(model, codes, "all", engine="compiled"), run_c(model, codes, model.graph.taps)
+    looped = run_loops(model, codes, model.graph.taps)
     export_onnx(model, tmp_path / "m.onnx", taps="all")
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
     by_onnx = dict(zip(model.graph.taps, session.run(list(model.graph.taps), {"input": codes}), strict=True))
     for tap, values in expected.items():
-        for found in (compiled, in_c, by_onnx):
+        for found in (compiled, looped, in_c, by_onnx):
             np.testing.assert_array_equal(found[tap], values, tap)
 
 

@@ -411,7 +411,21 @@ REFUSED: dict[str, tuple[list[Any], list[Any], str]] = {
         ],
         CODES, "do not lie alike",
     ),
-    "a bias beyond 64 bits": (*with_bias(1 << 30, 1e20, 0), "its sums and biases need more than 32 bits"),
+    "a bias of a great scale": (*with_bias(1 << 30, 1e20, 0), "the scale of the bias of channel 0 is not that of its"),
+    "a bias of floats": (
+        [
+            QUANTISE, helper.make_node("DequantizeLinear", ["a", "s", "z"], ["b"]),
+            helper.make_node("DequantizeLinear", ["w", "s", "z"], ["v"]),
+            helper.make_node("Conv", ["b", "v", "c"], ["e"]),
+            helper.make_node("QuantizeLinear", ["e", "s", "z"], ["y"]),
+        ],
+        [
+            *CODES, numpy_helper.from_array(np.ones((1, 3, 1, 1), np.int8), "w"),
+            numpy_helper.from_array(np.array([1e38], np.float32), "c"),
+        ],
+        "its sums have a bias of floats, expected one of int32",
+    ),
+    "a bias of twice the scale": (*with_bias(5, 0.02, 0), "the scale of the bias of channel 0 is not that of its sums"),
     "a bias with a zero point": (*with_bias(5, 0.01, 7), "its constant of int32 has a zero point that is not 0"),
     "dynamic": (
         [helper.make_node("DynamicQuantizeLinear", ["x"], ["y", "s", "z"])], [],

@@ -113,6 +113,10 @@ VARIANTS: dict[str, list[Parameters]] = {
         {"PERIOD": 6, "LANES": 3, "X_SIGNED": 0, "R_W": 4, "R_SIGNED": 0, "Y_W": 16, "Y_SIGNED": 0},
     ],
     "frame_guard": [{"BEATS": 1}, {"BEATS": 2}],
+    "frame_loop": [
+        {"STEPS": 2, "BEATS": 1, "X_W": 1, "Y_W": 1},
+        {"STEPS": 5, "BEATS": 6, "LANES": 3, "X_W": 7, "X_SIGNED": 0},
+    ],
     "frame_tag": [{"BEATS": 1}, {"BEATS": 16}],
     "full_table": [{"CHANNELS": 1, "X_W": 1}, {"CHANNELS": 6, "LANES": 2, "X_W": 4, "X_SIGNED": 1, "Y_W": 16}],
     "image_window": [
@@ -281,6 +285,10 @@ ILLEGAL: dict[tuple[str, str], Parameters] = {
     ("few_weighted_add", "PERIOD_is_no_multiple_of_LANES"): {"PERIOD": 6, "LANES": 4},
     ("frame_guard", "BEATS_is_below_1"): {"BEATS": 0},
     ("frame_guard", "DATA_W_is_below_1"): {"DATA_W": 0},
+    ("frame_loop", "STEPS_is_below_2"): {"STEPS": 1},
+    ("frame_loop", "BEATS_or_LANES_is_below_1"): {"BEATS": 0},
+    ("frame_loop", "X_W_is_not_1_to_Y_W"): {"X_W": 9},
+    ("frame_loop", "X_SIGNED_is_not_0_or_1"): {"X_SIGNED": 2},
     ("frame_tag", "BEATS_is_below_1"): {"BEATS": 0},
     ("frame_tag", "DATA_W_is_below_1"): {"DATA_W": 0},
     ("full_table", "CHANNELS_is_no_multiple_of_LANES"): {"LANES": 2},

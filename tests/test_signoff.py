@@ -262,7 +262,7 @@ def test_default_plan_covers_what_it_should() -> None:
     intervals = [check for check in plan.checks if isinstance(check, IntervalCheck)]
     assert {(check.model, check.settings.get("beat", 1)): check.bound for check in intervals} == {
         ("psa_h96", 1): 6144, ("relu_h96", 1): 6144, ("relu_h192", 1): 12288, ("teacher_h384", 1): 24576,
-        ("psa_h96", 2): 3072,
+        ("psa_h96", 2): 3072, ("digits_ode", 1): 36864,
     }  # fmt: skip
     assert any(isinstance(check, RtlFaultCheck) for check in plan.checks)
     assert {check.kind for check in plan.checks} == set(CHECKS)

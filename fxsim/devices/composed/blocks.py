@@ -492,7 +492,7 @@ endmodule
 
 def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, ...]]:
     """The accelerator's blocks by module, with the sizes of a model. ModelError where the model does not fit it."""
-    plan = make_plan(model, getattr(settings, "interval", None))
+    plan = make_plan(model, getattr(settings, "interval", None), getattr(settings, "share_loops", False))
     makers = {
         "few_linear": _dot_product,
         "threshold": _threshold_lane,

@@ -43,7 +43,11 @@ _STILL = 1000
 
 
 class ComposedSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of a composed accelerator: `interval`, the cycles between images that its streams are made for."""
+    """Settings of a composed accelerator.
+
+    `interval`: the cycles between images that its streams are made for; `share_loops`: one set of modules for all
+    steps of a loop, one after the other.
+    """
 
     interval: Annotated[
         int | None,
@@ -58,13 +62,22 @@ class ComposedSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
             design=True,
         ),
     ] = None
+    share_loops: Annotated[
+        bool,
+        Setting(
+            "--share-loops",
+            "one set of modules for all steps of a loop, which takes an image step by step",
+            words="whether the steps of loops share modules, --share-loops,",
+            design=True,
+        ),
+    ] = False
 
 
 class FittedComposed(FittedStreams):
     """The composed accelerator of a model."""
 
     def __init__(self, model: Model, settings: ComposedSettings) -> None:
-        plan = make_plan(model, settings.interval)
+        plan = make_plan(model, settings.interval, settings.share_loops)
 
         def bind_in(rtl: Path | None) -> Bound:
             # All that is bound is read: nothing looks for the files again. Its folder is that of the modules.

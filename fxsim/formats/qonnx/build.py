@@ -49,13 +49,15 @@ class NearTie:
 class Product:
     """The parts of the sums of a product: the scale of its inputs, those of its weights, and its bias, by output.
 
-    `inside`: what the inputs' zero point adds to each sum, a whole number; None where it is none. `stream`: the sums.
+    `codes`: the bias as the file has it, by output or one for all; None where it is of floats. `inside`: what the
+    inputs' zero point adds to each sum, a whole number; None where it is none. `stream`: the sums.
     """
 
     scale: Fraction
     scales: list[Fraction]
     inside: list[int] | None
     bias: list[Fraction]
+    codes: list[int] | None
     stream: Flow
 
 
@@ -216,7 +218,9 @@ class Builder:
         steps = Affine(tuple(s * affine.scale[0] for s in scales), tuple(offsets))
         index = np.arange(tensor.size).reshape(tensor.shape).transpose(2, 0, 1)[None]
         found = Flow(name, tensor, int(low.min()), int(high.max()), index, (steps,))
-        self.products[name] = Product(affine.scale[0], scales, _whole(insides, affine.scale[0]), added, found)
+        stated = bias.array if bias is not None else np.zeros(1, np.int64)
+        codes = stated.ravel().tolist() if stated.dtype.kind in "iu" else None
+        self.products[name] = Product(affine.scale[0], scales, _whole(insides, affine.scale[0]), added, codes, found)
         return found
 
     def _padded(self, x: Flow, affine: Affine, padding: Padding, origin: str) -> Flow:
