@@ -14,7 +14,8 @@ from fxsim.contract import INT8, Number
 from fxsim.cosim import cosim
 from fxsim.cosim.four_state import four_state
 from fxsim.devices.composed import compose, make_plan
-from fxsim.errors import ModelError
+from fxsim.devices.described.description import read_description
+from fxsim.errors import FileError, ModelError
 from fxsim.formats import load, save
 from fxsim.graph import INPUT, Graph, Model, Node, repeat
 from fxsim.operators import Add, Conv, Operator, Relu, WeightedAdd
@@ -172,6 +173,18 @@ def test_command_writes_a_loop_once(tmp_path: Path) -> None:
     assert text.count("multiplex = ") == STEPS * 3 + 2 * 2
     assert re.findall(r'\[\[tap\]\]\nname = "(.*)"', text) == list(network().graph.taps)
     assert (tmp_path / "c" / "rtl" / "frame_loop.v").read_bytes() == (rtl_dir() / "composed/frame_loop.v").read_bytes()
+
+
+def test_taps_in_turn_need_a_valid(tmp_path: Path) -> None:
+    """A latency says when an image comes, not which step it is of: refused by the tap's name."""
+    compose(network(), tmp_path / "c", None, True)
+    path = tmp_path / "c" / "composed.toml"
+    text = path.read_text()
+    before = re.search(r'(name = "ode.step1.f"\ndata = .*\n)valid = .*\nready = .*\n', text)
+    assert before is not None
+    path.write_text(text.replace(before[0], f"{before[1]}latency = 9\n"))
+    with pytest.raises(FileError, match=r"tap 'ode\.step1\.f' is multiplexed, and has no valid"):
+        read_description(path)
 
 
 # --- What is refused -------------------------------------------------------------------------------------------------

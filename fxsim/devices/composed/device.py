@@ -141,6 +141,7 @@ DEVICE = Device(
     settings=ComposedSettings,
     stalls=frozenset({"random", "burst", "wait", "gap", "reset"}),
     four_state=True,
+    lanes=True,
     described=write_design,
     blocks=blocks,
     unproved=_UNPROVED,
