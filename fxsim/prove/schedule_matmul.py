@@ -181,10 +181,10 @@ def few_matmul(parameters: dict[str, int]) -> Properties:
             "rows": "gh_taken_row == (collect_full_reg ? gh_row2 : row_valid_reg ? gh_row1 : gh_used_row)",
             "chain": f"{joined(keeps)} && (!operands_valid_reg || gh_tag == gh_w{latency}) && gh_w_all == gh_used",
             "alike": f"gh_every_valids == {{{given}{{gh_valids}}}}",
-            "collected": "!(gh_x_beat != 0 && gh_taken_row == gh_own_row) || "
+            "collected": "!(gh_ok && gh_x_beat != 0 && gh_taken_row == gh_own_row) || "
             f"((collect_reg ^ gh_row) >> ({beat} * ({beats} - gh_x_beat))) == 0",
-            "waits": "!(collect_full_reg && gh_row1 == gh_own_row) || collect_reg == gh_row",
-            "uses": "!(row_valid_reg && gh_used_row == gh_own_row) || row_reg == gh_rest",
+            "waits": "!(gh_ok && collect_full_reg && gh_row1 == gh_own_row) || collect_reg == gh_row",
+            "uses": "!(gh_ok && row_valid_reg && gh_used_row == gh_own_row) || row_reg == gh_rest",
             "pages": f"!gh_ok || ({joined(pages)})",
             "operands": f"!gh_issues || (slice_reg == gh_x && {columns_held})",
         },
