@@ -39,7 +39,6 @@ from fxsim.operators import (
 )
 from fxsim.paths import rtl_dir
 from fxsim.prove.blocks import PROVED, REFUTED, prove_block
-from fxsim.prove.schedules import prove_schedules
 from tests.test_composed import image, with_depth, words
 
 UINT7 = Number(7, Sign.UNSIGNED)
@@ -306,19 +305,6 @@ def test_products_value_by_value(interval: int | None) -> None:
     x[0], x[1] = 127, -128
     found = four_state(model, x, accel="composed", settings={"interval": interval}, engine="reference", stalls=(0, 45))
     assert found.passed, found.reason
-
-
-@pytest.mark.yosys
-def test_products_value_by_value_are_named_as_unproved() -> None:
-    """Nothing is stated of few_product, and so not of a design that ends with it."""
-    op = Matmul(2, 1, False, Number(16))
-    model = Model(Graph(image(1, 1, 2, INT8), [Node("y", op, (INPUT, INPUT))]), "product")
-    proof = prove_schedules(model, "composed")
-    (product,) = (reason for name, reason in proof.unstated.items() if name.startswith("few_product "))
-    assert product == "nothing is stated of it for all schedules"
-    assert proof.unstated["the design"] == (
-        "the proof of a composed design does not take 'n0_y_products': few_product has none"
-    )
 
 
 # --- ROMs ------------------------------------------------------------------------------------------------------------

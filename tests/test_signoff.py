@@ -283,7 +283,7 @@ def test_default_plan_covers_what_it_should() -> None:
         ("engine", "psa_h96", "V1"), ("accelerator", "psa_h96", "V2"), ("accelerator", "relu_h96", "V2"),
         ("accelerator", "relu_h192", "V2"), ("accelerator", "even_clamp", "V2"),
         ("modules", "digits_binary", "V1"), ("schedules", "digits_binary", "V2"),
-        ("schedules", "digits_ode", "V2"),
+        ("schedules", "digits_ode", "V2"), ("schedules", "digits_softmax", "V2"),
     }  # fmt: skip
 
 

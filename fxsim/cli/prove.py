@@ -92,6 +92,10 @@ def command(
         raise click.UsageError(
             "--beat and --packed are of a run of the RTL: not with --engine, --widths, --recheck, --schedule all"
         )
+    if (interval is not None or share_loops) and (engine or widths or recheck is not None):
+        raise click.UsageError("--interval and --share-loops are of the RTL: not with --engine, --widths, --recheck")
+    if schedule != "none" and (engine or widths or recheck is not None):
+        raise click.UsageError("--schedule is of the RTL: not with --engine, --widths, --recheck")
     given = {
         "dut": None if dut is None else str(dut), "beat": beat, "packed": packed, "interval": interval,
         "share_loops": share_loops,

@@ -665,10 +665,15 @@ class _Reader:
         op: Any = node.op
         what, y = f"node '{node.name}'", self.graph.tensors[node.name]
         x, r = (self.graph.tensors[name] for name in node.inputs)
-        if cell.module == "few_product":
-            raise MismatchError(f"the proof of a composed design does not take '{cell.name}': few_product has none")
         if x.number.bipolar or r.number.bipolar:
-            raise MismatchError(f"{what} multiplies bits of -1 and 1, which few_matmul does not")
+            raise MismatchError(f"{what} multiplies bits of -1 and 1, which '{cell.module}' does not")
+        ends = [a * b for a, b in product((x.number.low, x.number.high), (r.number.low, r.number.high))]
+        low, high = op.terms * min(ends), op.terms * max(ends)
+        if not y.number.signed or y.number.bipolar or low < y.number.low or high > y.number.high:
+            raise MismatchError(f"{what} has sums of {low} to {high}, which {y.number} does not hold")
+        if cell.module == "few_product":
+            self.one_by_one(node, cell, own)
+            return
         streams = [self._input(cell, port) for port in ("s0_axis", "s1_axis")]
         lanes = [(len(stream) - 2) // each.number.bits for stream, each in zip(streams, (x, r), strict=True)]
         asked = {
@@ -689,12 +694,30 @@ class _Reader:
         self._expect(cell, what, asked, "few_matmul")
         if (asked["TERMS"] % lanes[1] if op.transposed else lanes[1] != own) or asked["COLUMNS"] % own:
             raise MismatchError(f"'{cell.name}' takes {lanes[1]} values of '{node.inputs[1]}' a beat, gives {own}")
-        ends = [a * b for a, b in product((x.number.low, x.number.high), (r.number.low, r.number.high))]
-        low, high = op.terms * min(ends), op.terms * max(ends)
-        if not y.number.signed or y.number.bipolar or low < y.number.low or high > y.number.high:
-            raise MismatchError(f"{what} has sums of {low} to {high}, which {y.number} does not hold")
         for stream, name, count in zip(streams, node.inputs, lanes, strict=True):
             self._tensor(name, stream, count)
+
+    def one_by_one(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of few_product to a node: a single place, each value of x with those of its head of r."""
+        op: Any = node.op
+        what, y = f"node '{node.name}'", self.graph.tensors[node.name]
+        x, r = (self.graph.tensors[name] for name in node.inputs)
+        if op.terms != 1 or prod(x.shape[:-1]) != 1 or prod(r.shape[:-1]) != 1:
+            raise MismatchError(f"{what} has sums of several products, or several places, which few_product has not")
+        asked = {
+            "COLUMNS": r.shape[-1] // op.heads,
+            "LANES": own,
+            "X_W": x.number.bits,
+            "X_SIGNED": int(x.number.signed),
+            "R_W": r.number.bits,
+            "R_SIGNED": int(r.number.signed),
+            "Y_W": y.number.bits,
+        }
+        self._expect(cell, what, asked, "few_product")
+        if asked["COLUMNS"] % own:
+            raise MismatchError(f"'{cell.name}' gives {own} products a beat, {what} has {asked['COLUMNS']} a head")
+        for port, name, lanes in zip(("s0_axis", "s1_axis"), node.inputs, (1, own), strict=True):
+            self._tensor(name, self._input(cell, port), lanes)
 
     def argmax(self, node: Node, cell: Cell, own: int) -> None:
         """Hold an instance of channel_argmax to a node."""

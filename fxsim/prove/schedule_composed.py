@@ -19,7 +19,7 @@ from fxsim.prove.schedule_constants import (
     slice_wide,
     threshold,
 )
-from fxsim.prove.schedule_matmul import few_matmul
+from fxsim.prove.schedule_matmul import few_matmul, few_product
 from fxsim.prove.schedule_modules import (
     FUNCTION,
     READY,
@@ -654,6 +654,7 @@ COMPOSED: dict[str, Callable[[dict[str, int]], Properties]] = {
         few_dot_product,
         few_linear,
         few_matmul,
+        few_product,
         few_weighted_add,
         full_table,
         image_window,
