@@ -18,12 +18,12 @@ import fxsim
 from fxsim import paths
 from fxsim.cli import main
 from fxsim.cli.program import cli
-from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, ROW, Number, TableRule, Tensor
+from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, ROW, TOKEN, Number, TableRule, Tensor
 from fxsim.families import ResMLPConfig, build_resmlp, resmlp_parameters
 from fxsim.formats import load, model_sha256, save
 from fxsim.formats.headers import export_headers
 from fxsim.graph import Graph, Model, Node
-from fxsim.operators import Conv, Linear, Lut, Relu, Threshold
+from fxsim.operators import Axis, Conv, Linear, Relu, Threshold
 from tests.conftest import ROOT
 
 COMMANDS = {
@@ -445,8 +445,8 @@ def test_info_says_how_the_engine_makes_sums(call: Call, files: Files, monkeypat
     assert all(line.endswith("in 32 bits") for line in lines)
     stated = json.loads(call("info", files.model, "--engine", "--json").out)
     assert [(one["node"], one["runs"]) for one in stated["linears"]] == [(name, 0) for name in linears]
-    if "avx2" in stated["able"]:
-        monkeypatch.setenv("FXSIM_ISA", "avx2")
+    for isa in {"avx2", "ssse3"}.intersection(stated["able"]):
+        monkeypatch.setenv("FXSIM_ISA", isa)
         text = call("info", files.model, "--engine").out
         for one in json.loads(call("info", files.model, "--engine", "--json").out)["linears"]:
             assert (one["runs"] > 0) == (one["over"] == "channels")
@@ -464,18 +464,22 @@ def test_info_says_how_the_engine_makes_products(call: Call, tmp_path: Path, mon
         Node("bits", bits, ("first",)),
         Node("second", Conv(np.ones((7, 2, 2, 5), np.int8), padding=(1, 0, 0, 0)), ("bits",)),
         Node("third", Linear(np.full((1, 7), 3, np.int8), *plain, acc_bits=26, out=Number(16)), ("second",)),
-        Node("table", Lut(np.zeros((1, 512), np.int8), TableRule.CLAMP, Number(16)), ("third",)),
     ]
+    over_tokens = Linear(np.ones((4, 4), np.int8), np.zeros(4, np.int8), np.zeros(4, np.uint8), over=Axis.TOKENS)
+    tokens = Graph(
+        Tensor((TOKEN, CHANNEL), (4, 5)), [Node("mixed", over_tokens, ("input",)), Node("last", bits, ("mixed",))]
+    )
     tensor = Tensor((ROW, COLUMN, CHANNEL), image)
     taken, refused = tmp_path / "taken.safetensors", tmp_path / "refused.safetensors"
-    save(Model(Graph(tensor, nodes[:4]), "taken"), taken)
-    save(Model(Graph(tensor, nodes), "refused"), refused)
+    save(Model(Graph(tensor, nodes), "taken"), taken)
+    save(Model(tokens, "refused"), refused)
     monkeypatch.setenv("FXSIM_ISA", "plain")
     assert call("info", taken, "--engine").out.splitlines()[-3:] == [
         f"{name}  multiplied in 16 bits, 2 at once" for name in ("first ", "second", "third ")
     ]
     able = json.loads(call("info", "--engine", "--json").out)["able"]
-    for isa, form, together in (("avx2", "in 16 bits", 2), ("avxvnni", "as bytes", 4), ("avx512", "as bytes", 4)):
+    halves, fours = ("in 16 bits", 2), ("as bytes", 4)
+    for isa, (form, together) in {"ssse3": halves, "avx2": halves, "avxvnni": fours, "avx512": fours}.items():
         if isa in able:
             monkeypatch.setenv("FXSIM_ISA", isa)
             # Of 2 x 2 places and two fours of the five channels, for 7 outputs at 2 x 2 places.
@@ -487,7 +491,7 @@ def test_info_says_how_the_engine_makes_products(call: Call, tmp_path: Path, mon
             assert "second  looked up, 4 at once, 224 lookups an image" in call("info", taken, "--engine").out
     result = call("info", refused, "--engine")
     assert (result.status, result.out) == (1, "")
-    assert "node 'table': the compiled engine takes a lut of up to 8 bits here, its input is int16" in result.err
+    assert "node 'mixed': the compiled engine beside convolutions takes a linear over channels" in result.err
 
 
 def test_info_prints_one_object(call: Call, files: Files) -> None:

@@ -1,12 +1,14 @@
 """Composed accelerators of networks with attention and a loop: depthwise, scaled, weighted and multiplied tensors."""
 
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fxsim.contract import INT8, Division, Number, Rounding, Sign
+from fxsim import run
+from fxsim.contract import INT8, Division, Number, Rounding, Sign, TableRule, bias_number
 from fxsim.contract.number import BIPOLAR, UINT8
 from fxsim.cosim import cosim
 from fxsim.cosim.four_state import four_state
@@ -22,12 +24,15 @@ from fxsim.operators import (
     Concat,
     Conv,
     Flatten,
+    Lut,
     Matmul,
+    MaxPool,
     MultiplyAdd,
     Operator,
     Position,
     Relu,
     Rescale,
+    Reshape,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -44,7 +49,8 @@ def rescale(rng: np.random.Generator, channels: int, shift: int, out: Number = I
     """A shift with a bias of each channel, half up."""
     nothing, one = np.zeros(channels, np.int32), np.ones(channels, np.int32)
     shifts = rng.integers(shift - 1, shift + 2, channels).astype(np.uint8)
-    return Rescale(nothing, one, shifts, rng.integers(-9, 10, channels).astype(np.int8), Rounding.HALF_UP, 33, out)
+    bias = rng.integers(-9, 10, channels).astype(bias_number(out).dtype)
+    return Rescale(nothing, one, shifts, bias, Rounding.HALF_UP, 33, out)
 
 
 def weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -214,6 +220,93 @@ def test_channels_of_two_paths_are_joined(tmp_path: Path) -> None:
     assert less.startswith("the design is stuck after")
 
 
+# --- Softmax ----------------------------------------------------------------------------------------------------------
+
+
+def softmax(places: int = 4, rows: int = 3, log2: float = -4.0) -> Model:
+    """Softmax by a reciprocal of rows of int8: its own tables, made here by float64; then products of all kinds."""
+    uint8, uint12, uint16 = (Number(bits, Sign.UNSIGNED) for bits in (8, 12, 16))
+    exp = np.minimum(np.floor(4096 * np.exp(-np.arange(256) * 2.0**log2) + 0.5), 4095).astype(np.uint16)
+    z = np.arange(1, 256 * places)
+    reciprocal = np.concatenate([[65535], np.minimum((2 * 2**24 + z) // (2 * z), 65535)]).astype(np.uint16)
+    total, shape = Number(8 + places.bit_length() - 1, Sign.UNSIGNED), (rows, places, 1)
+    window = 1, places
+    shift = np.zeros(1, np.int32), np.ones(1, np.int32), np.full(1, 21, np.uint8), np.zeros(1, np.int8)
+    below = np.array([[-1], [1]], np.int16), np.zeros(1, np.uint8)
+    nodes = [
+        Node("rows", Reshape((0, 1, 2), shape), (INPUT,)),
+        Node("highest", MaxPool(window, window), ("rows",)),
+        Node("there", Conv(np.ones((places, 1, 1, 1), np.int8), out=INT8), ("highest",)),
+        Node("there_rows", Reshape((0, 1, 2), shape), ("there",)),
+        Node(
+            "below",
+            WeightedAdd(*below, 16, uint8),
+            ("rows", "there_rows"),
+        ),
+        Node("exp", Lut(exp[None], TableRule.FULL, uint8, uint12), ("below",)),
+        Node("total", SumPool(window, window, 16, Division.HALF_UP, False, 24, total), ("exp",)),
+        Node("reciprocal", Lut(reciprocal[None], TableRule.FULL, total, uint16), ("total",)),
+        Node("reciprocals", Reshape((0, 1, 2), (1, 1, rows)), ("reciprocal",)),
+        Node("exps", Reshape((0, 1, 2), (1, 1, rows * places)), ("exp",)),
+        Node("product", Matmul(rows, 1, False, Number(29)), ("reciprocals", "exps")),
+        Node("product_rows", Reshape((0, 1, 2), shape), ("product",)),
+        Node(
+            "weights",
+            Rescale(*shift, Rounding.HALF_UP, 33, UINT7),
+            ("product_rows",),
+        ),
+        Node("attention", Reshape((0, 1, 2), (1, rows, places)), ("weights",)),
+    ]
+    return Model(Graph(image(1, rows, places, INT8), nodes), "softmax")
+
+
+@pytest.mark.icarus
+def test_softmax_by_a_reciprocal_flows_row_by_row(tmp_path: Path) -> None:
+    """Every tap with stalls and resets, with FIFOs of a row; at their least depths too, not with one beat less."""
+    model = softmax()
+    x = np.random.default_rng(4).integers(-128, 128, (5, 1, 3, 4)).astype(np.int8)
+    x[0], x[1, 0, 0], x[1, 0, 1] = 127, -128, [-128, 127, -128, 127]
+    made = four_state(model, x, accel="composed", engine="reference", stalls=(0, 45))
+    assert made.passed, made.reason
+    plan = make_plan(model)
+    assert plan.interval == 12
+    depths = {part.node.name: part.depths for part in plan.parts if part.depths}
+    # The highest of a row, and its sum, need all of its 4 beats, of which one waits at the fork.
+    assert {name: [fifo.least for fifo in pair] for name, pair in depths.items()} == {
+        "below": [3, 0],
+        "product": [0, 3],
+    }
+    for fifo in ("n4_below_fifo0", "n10_product_fifo1"):
+        assert with_depth(tmp_path / f"{fifo}_least", model, x, fifo, 3) is None
+        less = with_depth(tmp_path / f"{fifo}_less", model, x, fifo, 2)
+        assert less is not None
+        assert less.startswith("the design is stuck after")
+
+
+@pytest.mark.icarus
+@pytest.mark.parametrize("interval", [None, 4])
+def test_products_value_by_value(interval: int | None) -> None:
+    """A value with the next ones, of one place of heads, signed and not; and one by one where it is transposed."""
+    rng = np.random.default_rng(6)
+    nodes = [
+        Node("sums", Conv(weights(rng, 4, 1, 1, 8), out=Number(20)), (INPUT,)),
+        Node("first", rescale(rng, 4, 6, Number(10)), ("sums",)),
+        Node("y", Matmul(4, 1, False, Number(19)), ("first", INPUT)),
+        Node("z", rescale(rng, 8, 5, UINT7), ("y",)),
+        Node("last", Matmul(8, 1, True, Number(16)), ("z", INPUT)),
+    ]
+    if interval:
+        nodes.pop()  # one value a beat
+    model = Model(Graph(image(1, 1, 8, INT8), nodes), "products")
+    made = [instance for part in make_plan(model, interval).parts for instance in part.instances]
+    lanes = [instance.parameters["LANES"] for instance in made if instance.module == "few_product"]
+    assert lanes == (["2"] if interval else ["1", "1"])
+    x = rng.integers(-128, 128, (9, 1, 1, 8)).astype(np.int8)
+    x[0], x[1] = 127, -128
+    found = four_state(model, x, accel="composed", settings={"interval": interval}, engine="reference", stalls=(0, 45))
+    assert found.passed, found.reason
+
+
 # --- ROMs ------------------------------------------------------------------------------------------------------------
 
 
@@ -270,14 +363,42 @@ def test_roms_hold_the_constants_of_scaling(tmp_path: Path) -> None:
         assert found == [multiplier, added, shift, int(op.bias[channel])]
 
 
+@pytest.mark.icarus
+@pytest.mark.parametrize("rounding", [Rounding.HALF_EVEN, Rounding.HALF_AWAY, Rounding.DOUBLE])
+def test_every_rounding_of_rescale(rounding: Rounding) -> None:
+    """Ties of both signs, no shift, the greatest multipliers and shifts, ends of addends: values by whole numbers."""
+    multiplier = np.array([1, 1, 5, 3, 2**31 - 1, 2**31 - 1, 2**30, 2**30], np.int32)
+    shift = np.array([0, 1, 3, 1, 37, 62, 35, 60], np.uint8)
+    addend = np.array([0, 1, -7, 9, 0, -(2**29), 16, 2**29], np.int32)
+    bias = np.array([0, -3, 0, 5, 1, 0, 0, 0], np.int8)
+    nodes = [Node("y", Rescale(addend, multiplier, shift, bias, rounding), ("input",))]
+    model = Model(Graph(image(2, 8, 8, INT8), nodes), "rounded")
+    x = np.repeat(np.arange(-128, 128, dtype=np.int8), 8).reshape(16, 2, 8, 8)
+    found = four_state(model, x, accel="composed", engine="reference", stalls=(0, 40), settings={"interval": 64})
+    assert found.passed, found.reason
+
+    def by_hand(v: int, s: int) -> int:
+        if rounding is Rounding.DOUBLE and s > 31:
+            v, s = (v + (1 << 30)) >> 31, s - 31
+        elif rounding is Rounding.DOUBLE:
+            return (2 * v + (1 << s)) >> (s + 1)
+        if rounding is Rounding.HALF_EVEN:
+            return round(Fraction(v, 1 << s))
+        return (2 * abs(v) + (1 << s)) // (2 << s) * (1 if v > 0 else -1)
+
+    columns = [each.tolist() for each in (addend, multiplier, shift, bias)]
+    plain = [
+        [min(max(by_hand((v + a) * m, s) + b, -128), 127) for a, m, s, b in zip(*columns, strict=True)]
+        for v in range(-128, 128)
+    ]
+    given = run(model, x, "all")["y"]
+    assert given.reshape(256, 8).tolist() == plain
+
+
 # --- What is refused -------------------------------------------------------------------------------------------------
 
 NOTHING, ONE = np.zeros(2, np.int32), np.ones(2, np.int32)
 REFUSED: dict[str, tuple[list[Operator], str]] = {
-    "rounding": (
-        [Rescale(NOTHING, ONE, ONE.astype(np.uint8), ONE.astype(np.int8), Rounding.HALF_EVEN)],
-        "takes products rounded by 'half_up' or 'floor', node 'n0' has the rounding 'half_even'",
-    ),
     "saturating": (
         [SumPool((2, 2), (2, 2), 1, Division.FLOOR, True, 9, INT8)],
         "takes sums of windows that are not saturated on the way, node 'n0' has saturating ones",
@@ -285,6 +406,10 @@ REFUSED: dict[str, tuple[list[Operator], str]] = {
     "divisor": (
         [SumPool((2, 2), (2, 2), 3)],
         "takes sums of windows that are divided by powers of two, node 'n0' has the divisor 3",
+    ),
+    "order": (
+        [Reshape((1, 0, 2), (4, 1, 2))],
+        "takes values that are reshaped in the order that they lie in, node 'n0' has the order (1, 0, 2)",
     ),
     "towards zero": (
         [SumPool((2, 2), (2, 2), 4, Division.ZERO)],

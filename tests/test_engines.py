@@ -13,7 +13,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import cycle, product
+from itertools import cycle, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from llvmlite.binding.targets import FeatureMap
 
 import fxsim
 from fxsim import engines, jit
+from fxsim.benchmark.hosts import LESSER
 from fxsim.contract import TABLE_POINTS, Number, Sign, TableRule, Tensor, stored_points
 from fxsim.engines import CHUNK_IMAGES, Engine, compiled, run_chunks, run_reference
 from fxsim.engines.compiled import isa as isa_module
@@ -653,6 +654,56 @@ def test_memory_of_many_small_images(small_model: Model) -> None:
 
 
 @each_set
+@pytest.mark.parametrize("shape", [(16, 12), (3, 5), (65, 17), (1, 1)])
+def test_what_an_earlier_run_left_in_memory_changes_nothing(shape: tuple[int, int]) -> None:
+    """A thread works in the space of its last run: whatever is in it, every tap is what the reference engine gives."""
+    rng = np.random.default_rng(SEED)
+    tokens, channels = shape
+
+    def linear(outputs: int, inputs: int, over: Axis) -> Linear:
+        weight = int8_from(rng, (outputs, inputs), "full")
+        return Linear(weight, int8_from(rng, (outputs,), "full"), np.full(outputs, 8, np.uint8), over)
+
+    ops = (
+        linear(7, channels, Axis.CHANNELS), linear(tokens, tokens, Axis.TOKENS), Relu(),
+        linear(channels, 7, Axis.CHANNELS), Add(),
+    )  # fmt: skip
+    model = chain(shape, *ops)
+    x = stimulus(model, 11)
+    expected = run_reference(model.graph, x, model.graph.taps)
+    scheduling._rooms.__dict__.pop("whole", None)
+    assert_equal_taps(compiled.run_compiled(model, x, model.graph.taps, threads=1), expected)
+    room = scheduling._rooms.whole
+    for fill in (0, 255, rng.integers(0, 256, room.size)):
+        room[:] = fill
+        for count in (1, 11):
+            got = compiled.run_compiled(model, x[:count], model.graph.taps, threads=1)
+            assert_equal_taps(got, {tap: values[:count] for tap, values in expected.items()})
+    assert scheduling._rooms.whole is room
+
+
+def test_a_thread_keeps_little_space() -> None:
+    """Parts of the space that a thread keeps are aligned and lie apart; it is its own, and of at most a mebibyte."""
+    scheduling._rooms.__dict__.pop("whole", None)
+    first = scheduling._room((100, 1, 64))
+    assert [part.size for part in first] == [100, 1, 64]
+    assert all(part.ctypes.data % 64 == 0 for part in first)
+    for one, next_one in pairwise(first):
+        assert next_one.ctypes.data >= one.ctypes.data + one.size + 64
+    again = scheduling._room((100, 1, 64))
+    assert [part.ctypes.data for part in again] == [part.ctypes.data for part in first]
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(scheduling._room, (100, 1, 64)).result()
+    assert not any(np.shares_memory(one, two) for one in first for two in other)
+    large = scheduling._room((2 << 20,))
+    assert not np.shares_memory(large[0], scheduling._rooms.whole)
+    assert scheduling._rooms.whole.size <= 1 << 20
+    scheduling._rooms.__dict__.pop("whole")
+    scheduling._room((2 << 20,))
+    assert not hasattr(scheduling._rooms, "whole")
+
+
+@each_set
 def test_parameters_are_dropped_with_their_model() -> None:
     """What the compiled engine keeps of a model goes when the model does."""
     model = random_resmlp(np.random.default_rng(SEED), SMALL)
@@ -932,13 +983,15 @@ def test_narrow_weights(bits: int) -> None:
     [
         ({}, ["plain"]),
         ({"avx2": True}, ["avx2", "plain"]),
+        ({"ssse3": True}, ["ssse3", "plain"]),
+        ({"ssse3": True, "avx2": True}, ["avx2", "ssse3", "plain"]),
         ({"avx2": False, "avx512f": True}, ["plain"]),
         ({"avx2": True, "avxvnni": True}, ["avxvnni", "avx2", "plain"]),
         (dict.fromkeys(("avx2", "avx512f", "avx512bw", "avx512vl"), True), ["avx2", "plain"]),
         (dict.fromkeys(("avx2", "avx512f", "avx512vl", "avx512vnni"), True), ["avxvnni", "avx2", "plain"]),
         (
-            dict.fromkeys(("avx2", "avx512f", "avx512bw", "avx512vl", "avx512vnni", "avx512vbmi"), True),
-            ["avx512", "avxvnni", "avx2", "plain"],
+            dict.fromkeys(("ssse3", "avx2", "avx512f", "avx512bw", "avx512vl", "avx512vnni", "avx512vbmi"), True),
+            ["avx512", "avxvnni", "avx2", "ssse3", "plain"],
         ),
     ],
 )
@@ -951,7 +1004,8 @@ def test_the_fastest_instruction_set_that_is_there(
     assert [kind.name for kind in compiled.instruction_sets()] == names
     assert compiled.instruction_set().name == names[0]
     monkeypatch.setattr(numba.config, "ENABLE_AVX", 0)
-    assert [kind.name for kind in compiled.instruction_sets()] == ["plain"]
+    without = [name for name in names if not name.startswith("avx")]
+    assert [kind.name for kind in compiled.instruction_sets()] == without
     # As Numba is told to generate code for them, whatever the processor has.
     monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", FeatureMap)
     stated = ",".join(("+" if there else "-") + name for name, there in features.items())
@@ -1103,26 +1157,57 @@ def test_full_disk_only_costs_the_cache(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 ASSEMBLE = """
+import sys
 from fxsim import jit
 from fxsim.engines import compiled
+from fxsim.engines.compiled.run import _compute_pixels_function
 jit._can_write = lambda folder: False
-compute = compiled.compute_function(compiled.instruction_set())
-print(compiled.instruction_set().name, *compute.inspect_asm().values())
+which = {"panels": compiled.compute_function, "pixels": _compute_pixels_function}[sys.argv[1]]
+print(compiled.instruction_set().name, *which(compiled.instruction_set()).inspect_asm().values())
 """
+
+
+def assemble(which: str, cpu: str, features: str) -> tuple[str, str]:
+    """The instruction set that is used where Numba generates code for such a CPU, and the engine's code for it."""
+    environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
+    command = [sys.executable, "-c", ASSEMBLE, which]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    name, code = done.stdout.split(maxsplit=1)
+    return name, code
 
 
 @pytest.mark.thorough
 def test_code_for_a_processor_with_avx_vnni_alone() -> None:
     """For such a CPU its own encoding of products is generated, and no register that it has not."""
-    features = "+avx2,+avx,+sse4.2,+sse4.1,+ssse3,+sse3,+popcnt,+avxvnni"
-    environment = {**os.environ, "NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": features}
-    command = [sys.executable, "-c", ASSEMBLE]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    name, code = done.stdout.split(maxsplit=1)
+    name, code = assemble("panels", "x86-64", "+avx2,+avx,+sse4.2,+sse4.1,+ssse3,+sse3,+popcnt,+avxvnni")
     assert name == "avxvnni"
     assert code.count("{vex}\tvpdpbusd") > 20
     assert "vpdpbusd" not in code.replace("{vex}\tvpdpbusd", "")
     assert not re.search(r"%zmm|%[xy]mm(1[6-9]|2\d|3\d)|%k[0-7]", code)
+
+
+# What SSSE3 does not have: every instruction of AVX starts with v, and none of the older ones that are generated does.
+BEYOND_SSSE3 = re.compile(
+    r"%[yz]mm|%xmm(1[6-9]|2\d|3\d)|%k[0-7]|^\s+(v\w+|pblend\w+|blend\w+|pmulld|pmuldq|pm(in|ax)(sb|sd|uw|ud)|"
+    r"pmov[sz]x\w+|ptest|p(extr|insr)[bdq]|packusdw|pcmp(eqq|gtq|[ei]str\w)|round[ps][sd]|dpp[sd]|mpsadbw|insertps|"
+    r"extractps|movntdqa|phminposuw|crc32\w|popcnt\w?|[lt]zcnt\w?)\b",
+    re.MULTILINE,
+)
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif("ssse3" not in SETS, reason="this processor is no x86 with SSSE3")
+@pytest.mark.parametrize(("which", "products"), [("panels", "pmaddubsw"), ("pixels", "pshufb")])
+def test_code_for_a_processor_with_ssse3_alone(which: str, products: str) -> None:
+    """As the lesser host of that name generates it: byte products and lookups, and nothing that came after SSSE3."""
+    host = LESSER["ssse3"]
+    name, code = assemble(which, host.cpu, host.features)
+    assert name == "ssse3"
+    assert len(re.findall(rf"^\s+{products}\b", code, re.MULTILINE)) >= 16
+    assert [line for line in code.splitlines() if BEYOND_SSSE3.search(line)] == []
+    # The pattern sees what newer processors are given.
+    assert BEYOND_SSSE3.search("\tvpaddw\t%xmm1, %xmm2, %xmm3")
+    assert BEYOND_SSSE3.search("\tpblendvb\t%xmm0, %xmm1, %xmm2")
 
 
 def test_record_types_are_not_compiled() -> None:

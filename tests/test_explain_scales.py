@@ -17,7 +17,7 @@ from fxsim.explain import diff
 from fxsim.explain.locate import locate
 from fxsim.explain.steps import steps_of
 from fxsim.graph import INPUT, Graph, Model, Node
-from fxsim.operators import Conv, MultiplyAdd, Rescale
+from fxsim.operators import Conv, MultiplyAdd, Rescale, WeightedAdd
 from fxsim.vectors import draw_stimulus
 from tests.conftest import ROOT
 from tests.test_feature_maps import gemmlowp, limit
@@ -131,3 +131,72 @@ def test_every_label_of_the_documentation_is_tried() -> None:
     documented = set(re.findall(r"`([a-z0-9_]+)`", table)) - {"rescale"}
     tried = {label for label, _ in FAULTS.values()} | {"float32_scale"}
     assert documented == {label for label in tried if not label.startswith("rounding_")}
+
+
+# --- Sums of two with a weight each ----------------------------------------------------------------------------------
+
+WEIGHTS, PLACES = np.array([[57, -13, 64, 3], [20, 31, 64, -90]], np.int16), np.array([6, 5, 7, 4], np.uint8)
+
+
+def weighted_model() -> Model:
+    """Two convolutions of one image, and their sum, each times a weight."""
+    rng = np.random.default_rng(21)
+    convs = [Conv(rng.integers(-3, 4, (4, 1, 1, 3)).astype(np.int8), out=Number(12)) for _ in range(2)]
+    nodes = [Node(name, op, (INPUT,)) for name, op in zip(("a", "b"), convs, strict=True)]
+    add = WeightedAdd(WEIGHTS, PLACES, out=Number(10))
+    return Model(Graph(Tensor((ROW, COLUMN, CHANNEL), (8, 8, 3), Number(8)), (*nodes, Node("y", add, ("a", "b")))), "w")
+
+
+WEIGHTED = weighted_model()
+PAIRS = fxsim.run(WEIGHTED, X[:, :8, :8], "all")
+
+
+def every(one: Callable[[int, int, int], int], saturated: bool = True) -> Array:
+    """The result where a function of both values and the channel gives the value, before the limits."""
+    made = np.empty(PAIRS["y"].shape, np.int64)
+    for place, v in np.ndenumerate(PAIRS["a"]):
+        value = one(int(v), int(PAIRS["b"][place]), place[-1])
+        made[place] = limit(value, Number(10)) if saturated else (value + 512) % 1024 - 512
+    return made
+
+
+def summed(v: int, r: int, c: int, by: int = 0, weights: Array = WEIGHTS) -> Fraction:
+    """The weighted sum over its power of two, without a rounding."""
+    return Fraction(v * int(weights[0, c]) + r * int(weights[1, c]), 2 ** (int(PLACES[c]) + by))
+
+
+def up(value: Fraction) -> int:
+    """The nearest whole number, ties up: the contract's rounding."""
+    return floor(value + HALF)
+
+
+SUM_FAULTS: dict[str, tuple[str, Callable[[], Array]]] = {
+    "floor": ("rounding_floor", lambda: every(lambda v, r, c: floor(summed(v, r, c)))),
+    "half even": ("rounding_half_even", lambda: every(lambda v, r, c: round(summed(v, r, c)))),
+    "parts": ("parts_shifted", lambda: every(lambda v, r, c: up(summed(v, 0, c)) + up(summed(0, r, c)))),
+    "exchanged": ("weights_exchanged", lambda: every(lambda v, r, c: up(summed(r, v, c)))),
+    "channel 0's": ("weights_shared", lambda: every(lambda v, r, _: up(summed(v, r, 0)))),
+    "shift of one more": ("shift_plus_one", lambda: every(lambda v, r, c: up(summed(v, r, c, 1)))),
+    "shift of one less": ("shift_minus_one", lambda: every(lambda v, r, c: up(summed(v, r, c, -1)))),
+    "without the second": ("residual_dropped", lambda: every(lambda v, _, c: up(summed(v, 0, c)))),
+    "wraps": ("saturation_wrap", lambda: every(lambda v, r, c: up(summed(v, r, c)), saturated=False)),
+}
+
+
+@pytest.mark.parametrize("case", SUM_FAULTS)
+def test_each_fault_of_a_weighted_sum_is_named(case: str) -> None:
+    """A trace whose sum was made with a fault has that rule's name; without a fault it is the model's."""
+    label, made = SUM_FAULTS[case]
+    np.testing.assert_array_equal(every(lambda v, r, c: up(summed(v, r, c))), PAIRS["y"])
+    trace = {"a": PAIRS["a"], "b": PAIRS["b"], "y": made()}
+    (fault,) = diff(WEIGHTED, X[:, :8, :8], trace).faults
+    assert (fault.tap, fault.label, fault.exact) == ("y", label, True), (fault.label, fault.partial)
+    assert fault.values_explained == fault.values_differing > 0
+
+
+def test_every_label_of_weighted_sums_is_tried() -> None:
+    """What is said of weighted sums is made by a fault here, and nothing else is."""
+    text = (ROOT / "docs" / "explain.md").read_text(encoding="utf-8")
+    table = text[text.index("| of sums of two with weights (`weighted_add`) | labels |") :].split("\n\n")[0]
+    documented = set(re.findall(r"`([a-z0-9_]+)`", table)) - {"weighted_add"}
+    assert documented == {label for label, _ in SUM_FAULTS.values() if not label.startswith("rounding_")}

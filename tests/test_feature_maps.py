@@ -13,7 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fxsim
-from fxsim.contract import BIPOLAR, CHANNEL, COLUMN, ROW, Division, Number, Rounding, Sign, Tensor, bias_number, divide
+from fxsim.contract import (
+    BIPOLAR,
+    CHANNEL,
+    COLUMN,
+    ROW,
+    Division,
+    Number,
+    Rounding,
+    Sign,
+    TableRule,
+    Tensor,
+    bias_number,
+    divide,
+)
 from fxsim.contract.rescaling import rounded
 from fxsim.engines.c import run_c
 from fxsim.engines.compiled import instruction_sets, run_compiled
@@ -29,6 +42,7 @@ from fxsim.operators import (
     Encode,
     Flatten,
     Gate,
+    Lut,
     MaxPool,
     MultiplyAdd,
     Operator,
@@ -49,6 +63,7 @@ from tests.strategies import arrays_of, numbers
 Array = npt.NDArray[Any]
 AXES = (ROW, COLUMN, CHANNEL)
 INT16, INT32, UINT8, UINT1 = Number(16), Number(32), Number(8, Sign.UNSIGNED), Number(1, Sign.UNSIGNED)
+UINT16 = Number(16, Sign.UNSIGNED)
 
 
 # --- The rules, each stated anew in Python's integers, one value after the other -------------------------------------
@@ -202,6 +217,33 @@ def assert_engines(model: Model, x: Array, expected: dict[str, Array]) -> None:
     for engine, values in found.items():
         for tap, value in values.items():
             np.testing.assert_array_equal(value, expected[tap], f"{engine}, {tap}")
+
+
+@pytest.mark.parametrize(
+    ("number", "out"),
+    [(Number(9), INT16), (Number(12, Sign.UNSIGNED), UINT16), (Number(16), Number(8)), (Number(10), BIPOLAR)],
+    ids=str,
+)
+def test_tables_of_words_at_every_code(number: Number, out: Number) -> None:
+    """Full and interpolated tables of 9 to 16 bits, of each channel or one of all, at all codes of the format."""
+    rng = np.random.default_rng(number.bits)
+    codes, channels = np.arange(number.low, number.high + 1), 3
+    x = codes.reshape(-1, 16, 2, 1).repeat(channels, axis=3).astype(number.dtype)
+    last = Node("last", Flatten((0, 1, 2)), ("y",))
+    for rule in (TableRule.FULL, *([] if out.bipolar else [TableRule.HOLD, TableRule.CLAMP])):
+        points = number.codes if rule is TableRule.FULL else 8
+        entries = [-1, 1] if out.bipolar else np.arange(out.low, out.high + 1)
+        table = rng.choice(entries, (channels, points))
+        for each in (table, np.repeat(table[:1], channels, axis=0)):
+            op = Lut(each.astype(out.dtype), rule, number, out)
+            image = Tensor((ROW, COLUMN, CHANNEL), (16, 2, channels), number)
+            model = Model(Graph(image, [Node("y", op, (INPUT,)), last]), "tables")
+            i, width = codes - number.low, number.codes // points
+            m = np.minimum(i // width, points - (2 if rule is TableRule.CLAMP else 1))
+            above = each[:, np.minimum(m + 1, points - 1)]
+            values = each[:, m] + ((above - each[:, m]) * (i % width) * 2 + width) // (2 * width)
+            y = values.T.reshape(x.shape)
+            assert_engines(model, x, {"y": y, "last": y.reshape(len(y), -1)})
 
 
 KINDS = (

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,12 +14,13 @@ import pytest
 
 import fxsim
 from fxsim.cosim import CosimRequest, CosimResult, run_cosim
-from fxsim.devices import Layout
+from fxsim.devices import DEVICES, Layout
 from fxsim.errors import FileError, StimulusError, ToolError
 from fxsim.graph import Model
 from fxsim.lanes import LanesSimulator
 from fxsim.lanes.cpp import write_program
 from fxsim.lanes.run import FLAGS, OPTIMISED, LaneRecords
+from fxsim.lanes.sums import with_sums
 from fxsim.lanes.words import dependence, make_words
 from fxsim.paths import rtl_dir
 from fxsim.prove.btor2 import Netlist, parse
@@ -187,7 +188,7 @@ def drive(
     data = {name for name, (_, of_data) in INPUTS.items() if of_data} & netlist.inputs.keys()
     widths = {name: netlist.cells[cell].sort.width for name, cell in netlist.outputs.items()}
     # Inputs of data have a byte in each lane: here they are joined of several ports.
-    words = make_words(netlist, data, agreeing)
+    words = with_sums(make_words(netlist, data, agreeing))
     shown = {name for name, value in words.outputs.items() if words.depends(value)}
     for name, text in write_program(words, lanes, data | shown).items():
         (folder / name).write_text(text)
@@ -262,6 +263,99 @@ def test_random_netlists_give_in_every_lane_what_the_plain_evaluator_gives(seed:
         for cycle, inputs in enumerate(stimuli):
             evaluator.evaluate(inputs[lane])
             if cycle >= 4:
+                wanted = {name: evaluator.value(cell) for name, cell in netlist.outputs.items()}
+                assert found[cycle][lane] == wanted, f"cycle {cycle}, lane {lane}"
+            evaluator.tick()
+
+
+def sums_netlist(seed: int) -> tuple[str, int]:
+    """Sums of products whose levels have registers under conditions, and by what cycle all of power-on is gone.
+
+    Operands of data are bytes that are shifted in; those of control come of a ROM. The conditions of the levels, of a
+    reset among them, differ; a level has adders of two or of four. Of seed 1 some registers are read elsewhere, too,
+    or hold under another condition than those beside them, so that their sum stays one of registers; of seed 2 some
+    operands are narrower.
+    """
+    text, rng = Text(seed), random.Random(seed)
+    width = (23, 32, 20, 33)[seed]
+    for name, (bits, _) in INPUTS.items():
+        text.line(f"input {text.sort(bits)} {name}", bits)
+    ports = {name: next(i + 1 for i, line in enumerate(text.lines) if line.endswith(f" {name}")) for name in INPUTS}
+    enables = [text.cell("slice", 1, ports["c"], n, n) for n in range(5)]
+    rom, at = text.line(f"state {text.sort(96, 2)} rom"), text.cell("slice", 2, ports["c"], 6, 5)
+    content = text.line(f"state {text.sort(96, 2)}")
+    for n in range(4):
+        index, word = (text.line(f"constd {text.sort(b)} {v}") for b, v in ((2, n), (96, rng.getrandbits(96))))
+        content = text.line(f"write {text.sort(96, 2)} {content} {index} {word}")
+    text.line(f"init {text.sort(96, 2)} {rom} {content}")
+    text.line(f"next {text.sort(96, 2)} {rom} {rom}")
+    weights = text.cell("read", 96, rom, at)
+
+    def held(bits: int, value: int, enable: int, first: int | None) -> int:
+        """A register that takes a value where `enable` is 1; with `first`, that where it is reset."""
+        register = text.line(f"state {text.sort(bits)} s{len(text.lines)}", bits)
+        value = text.cell("ite", bits, enable, value, register)
+        if first is not None:
+            value = text.cell("ite", bits, ports["rst"], text.cell("constd", bits, first), value)
+        text.line(f"next {text.sort(bits)} {register} {value}")
+        return register
+
+    count, moving = 12, enables[0]
+    level, before = [], ports["d"]
+    for n in range(count):
+        before = held(8, before, moving, None)
+        kept = held(8, before, enables[1], rng.choice((None, 0, 77)) if seed in (0, 2) else None)
+        by = held(8, text.cell("slice", 8, weights, 8 * n + 7, 8 * n), enables[2], 5 if seed in (0, 2) else None)
+        bits = rng.choice((8, 8, 5)) if seed == 2 else 8
+        operands = [
+            text.cell("sext", width, text.cell("slice", bits, of, bits - 1, 0), width - bits) for of in (kept, by)
+        ]
+        level.append(text.cell("mul", width, *rng.sample(operands, 2)))
+    shown, first = [], 0
+    while True:
+        odd = rng.randrange(12) if seed == 1 else -1
+        level = [
+            held(width, of, enables[3 if n != odd else 4], first if seed in (0, 2) else None)
+            for n, of in enumerate(level)
+        ]
+        shown += rng.sample(level, rng.random() < 0.4) if seed == 1 else []
+        if len(level) == 1:
+            break
+        fan, first = rng.choice((2, 4)), rng.randrange(1 << 19)
+        sums = []
+        for n in range(0, len(level), fan):
+            total, *others = level[n : n + fan]
+            for other in others:
+                total = text.cell("add", width, total, other)
+            sums.append(total)
+        level = sums
+    for n, of in enumerate((*level, *shown)):
+        text.line(f"output {of} o{n}")
+    return "\n".join([*text.lines, ""]), 24
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sums_before_their_registers_are_in_every_cycle_what_they_were(seed: int, tmp_path: Path) -> None:
+    """Every output in every lane, from the cycle on in which nothing that was there at power-on can be left."""
+    text, known = sums_netlist(seed)
+    netlist = parse(text)
+    rng = random.Random(seed + 50)
+    stimuli: list[list[dict[str, int]]] = []
+    for cycle in range(150):
+        common = {"rst": int(rng.random() < 0.05), "start": 0, "c": 511 if cycle < known else rng.randrange(512)}
+        own = [{"d": rng.randrange(256), "e": 0, "wide": 0} for _ in range(17)]
+        if cycle < known:
+            common["rst"] = 0
+        stimuli.append([{name: (common | lane)[name] for name in netlist.inputs} for lane in own])
+    found = drive(netlist, stimuli, tmp_path)
+    program = "".join(path.read_text() for path in tmp_path.glob("Vdut_step*.cpp"))
+    assert program.count("dot.add") == (3, 0, 1, 0)[seed]
+    for lane in range(17):
+        unknown = random.Random(seed + lane)
+        evaluator = Evaluator(netlist, lambda width: unknown.randrange(1 << width))  # noqa: B023  # of this lane
+        for cycle, inputs in enumerate(stimuli):
+            evaluator.evaluate(inputs[lane])
+            if cycle >= known:
                 wanted = {name: evaluator.value(cell) for name, cell in netlist.outputs.items()}
                 assert found[cycle][lane] == wanted, f"cycle {cycle}, lane {lane}"
             evaluator.tick()
@@ -393,6 +487,18 @@ def test_what_computes_on_more_bits_than_a_word_is_refused_by_name() -> None:
     text = "1 sort bitvec 70\n2 input 1 a\n3 input 1 b\n4 add 1 2 3 total\n5 output 4 y\n"
     with pytest.raises(FileError, match=r"add of 70 bits, expected at most 64"):
         make_words(parse(text), {"a"})
+
+
+def test_what_is_wide_but_for_zeros_is_computed_in_a_word(tmp_path: Path) -> None:
+    """Sums and comparisons of 70 bits of numbers of 8 and 63, as Verilog makes them of numbers of several widths."""
+    text = "1 sort bitvec 150\n2 sort bitvec 63\n3 sort bitvec 8\n4 sort bitvec 70\n5 sort bitvec 1\n6 input 1 wide\n"
+    text += "7 slice 2 6 62 0\n8 slice 3 6 107 100\n9 uext 4 7 7\n10 uext 4 8 62\n11 add 4 9 10\n"
+    text += "13 ulte 5 9 10\n14 ugt 5 9 10\n15 output 11 total\n16 output 13 below\n17 output 14 above\n"
+    edges = [0, 1, 5, 255, 256, (1 << 63) - 1, (1 << 63) - 255]
+    pairs = [(a, b) for a in edges for b in (0, 5, 255)]
+    stimuli = [[{"wide": a | b << 100 | 1 << 99 | 1 << 140}] * 2 for a, b in pairs]
+    for (a, b), came in zip(pairs, drive(parse(text), stimuli, tmp_path), strict=True):
+        assert came == [{"total": a + b, "below": int(a <= b), "above": int(a > b)}] * 2
 
 
 def test_a_wide_input_that_is_the_same_in_all_lanes_is_refused_by_name() -> None:
@@ -589,17 +695,21 @@ def test_every_value_of_every_tap_is_compared_in_every_lane(small: Model, device
     assert (result.streams.output.compared, result.streams.output.mismatches) == (count * 5, 3 * 5)
 
 
-@pytest.mark.parametrize("lanes", [0, -1, 257])
+@pytest.mark.parametrize("lanes", [0, -1, 1, 257])
 def test_a_number_of_lanes_that_there_is_not_is_refused(lanes: int) -> None:
-    """None, fewer, and more than 256."""
-    with pytest.raises(StimulusError, match=rf"lanes is {lanes}, expected 1 to 256"):
+    """None, fewer, one, whose ports are not bytes in a row as the harness takes them, and more than 256."""
+    with pytest.raises(StimulusError, match=rf"lanes is {lanes}, expected 2 to 256"):
         LanesSimulator(lanes)
 
 
-def test_an_accelerator_without_lanes_is_refused_by_name() -> None:
-    """A composed one."""
+def test_an_accelerator_without_lanes_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A composed one, were it none that takes them."""
     model = fxsim.load(GOLDEN / "digits_binary.safetensors")
-    with pytest.raises(StimulusError, match=r"'composed' is not simulated in lanes, expected one of: stream, simd"):
+    devices = {name: DEVICES[name] for name in DEVICES.own}
+    monkeypatch.setitem(DEVICES._loaded, "composed", replace(devices["composed"], lanes=False))
+    with pytest.raises(
+        StimulusError, match=r"'composed' is not simulated in lanes, expected one of: stream, simd, des"
+    ):
         run_cosim(CosimRequest(model, images(model, 1), device="composed"), simulator=LanesSimulator(2))
 
 

@@ -23,6 +23,7 @@ from fxsim.cli.steps import command
 from fxsim.contract import Number, Sign
 from fxsim.data import DataSource, Preprocessing, load_data
 from fxsim.engines.c import run_c
+from fxsim.engines.loops import run_loops
 from fxsim.errors import FileError, FxsimError, ModelError
 from fxsim.formats import model_sha256
 from fxsim.formats.onnx import export_onnx
@@ -307,6 +308,9 @@ def test_clipped_weights_are_listed() -> None:
 # --- softmax ----------------------------------------------------------------------------------------------------------
 
 
+SOFTMAX = (AttentionRule.SOFTMAX_LOG, AttentionRule.SOFTMAX_RECIPROCAL)
+
+
 def plain_softmax(scores: Array, log2: int) -> Array:
     """Weights of scores, whole numbers [n, place, head, place], by fractions of large integers, as the module says."""
     context = Context(prec=60)
@@ -331,7 +335,7 @@ def plain_softmax(scores: Array, log2: int) -> Array:
 
 def test_softmax_attention_is_computed_plainly() -> None:
     """Network, reference engine and the compiled one give weights of the plain statement, whose sums are nearly 1."""
-    network, codes = quantised_network(OdeFormat(), attention=AttentionRule.SOFTMAX), codes_of(4)
+    network, codes = quantised_network(OdeFormat(), attention=AttentionRule.SOFTMAX_LOG), codes_of(4)
     model = Model(network.graph(), "any")
     exact = network.run_taps(torch.from_numpy(codes), CONTRACT)
     expected = fxsim.run(model, codes, "all", engine="reference")
@@ -354,27 +358,29 @@ def test_softmax_attention_is_computed_plainly() -> None:
 
 @pytest.mark.onnx
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["softmax", "llt"])
+@pytest.mark.parametrize("name", ["softmax-log", "softmax-reciprocal", "llt"])
 def test_every_form_gives_the_same(name: str, tmp_path: Path) -> None:
-    """Compiled code, C and ONNX Runtime give every tap's values, of softmax and of thresholds that were learnt."""
+    """Compiled code, loops, C and ONNX Runtime give every tap's values, of softmax and learnt thresholds."""
     onnxruntime = pytest.importorskip("onnxruntime")
     formats = FORMATS["llt 4"] if name == "llt" else OdeFormat()
-    rule = AttentionRule.SOFTMAX if name == "softmax" else AttentionRule.RELU
+    rule = AttentionRule.RELU if name == "llt" else AttentionRule(name)
     model = Model(quantised_network(formats, channels=(4, 4), steps=1, attention=rule).graph(), "any")
     codes = codes_of(6)
     expected = fxsim.run(model, codes, "all", engine="reference")
     compiled, in_c = fxsim.run(model, codes, "all", engine="compiled"), run_c(model, codes, model.graph.taps)
+    looped = run_loops(model, codes, model.graph.taps)
     export_onnx(model, tmp_path / "m.onnx", taps="all")
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
     by_onnx = dict(zip(model.graph.taps, session.run(list(model.graph.taps), {"input": codes}), strict=True))
     for tap, values in expected.items():
-        for found in (compiled, in_c, by_onnx):
+        for found in (compiled, looped, in_c, by_onnx):
             np.testing.assert_array_equal(found[tap], values, tap)
 
 
-def test_softmax_folds_and_is_trained() -> None:
+@pytest.mark.parametrize("rule", SOFTMAX)
+def test_softmax_folds_and_is_trained(rule: AttentionRule) -> None:
     """With nothing quantised it is the float network's softmax; fake-quant gives every parameter a gradient."""
-    network = float_network(config_of(attention=AttentionRule.SOFTMAX))
+    network = float_network(config_of(attention=rule))
     quantised = quantise_ode(network, OdeFormat())
     x = torch.rand(9, 64, 1) * 2 - 1
     with torch.no_grad():
@@ -389,10 +395,11 @@ def test_softmax_folds_and_is_trained() -> None:
     assert bool((weight != 0).any())
 
 
-def test_softmax_is_bridged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rule", SOFTMAX)
+def test_softmax_is_bridged(rule: AttentionRule, tmp_path: Path) -> None:
     """Contract equal at every tap, nothing unexplained, on pictures; tables are those of the functions."""
     path = tmp_path / "n.safetensors"
-    network = quantised_network(OdeFormat(), attention=AttentionRule.SOFTMAX)
+    network = quantised_network(OdeFormat(), attention=rule)
     save_checkpoint(network, path, PIXELS, {"recipe": "any"})
     np.save(tmp_path / "x.npy", codes_of(12))
     record = bridge(path, codes_path=tmp_path / "x.npy")
@@ -402,7 +409,7 @@ def test_softmax_is_bridged(tmp_path: Path) -> None:
     assert {variant.name for variant in record.float_mode.variants} >= {"integer, functions as such"}
     again = load_checkpoint(path).network
     assert isinstance(again, OdeNetwork)
-    assert again.config.attention is AttentionRule.SOFTMAX
+    assert again.config.attention is rule
     assert again.graph() == network.graph()
 
 

@@ -9,14 +9,15 @@ import numpy.typing as npt
 import pytest
 
 import fxsim
-from fxsim.contract import INT8, Number
+from fxsim.contract import INT8, Number, Rounding
 from fxsim.contract.number import UINT8
+from fxsim.cosim import cosim
 from fxsim.errors import FileError
 from fxsim.formats.qonnx.importer import import_qonnx
 from fxsim.formats.qonnx.int8 import float32_rule
 from fxsim.formats.requantisation import boundaries, multiplier_for
 from fxsim.graph import Model
-from fxsim.operators import Pad, Threshold, WeightedAdd
+from fxsim.operators import Pad, Rescale, Threshold, WeightedAdd
 
 Array = npt.NDArray[Any]
 pytestmark = pytest.mark.onnx
@@ -127,6 +128,52 @@ def test_every_quantised_tensor_is_that_of_onnxruntime(form: str, kinds: tuple[s
     assert "by ONNX Runtime's rule in float32, the same for every sum" in model.provenance["requantisation"]
 
 
+@pytest.mark.verilator
+def test_an_8_bit_model_runs_composed(tmp_path: Path) -> None:
+    """A QDQ model with zero points in Verilog of its own: the file's codes, every tap equal, with stalls and resets."""
+
+    class Pictures(quantization.CalibrationDataReader):  # type: ignore[misc,name-defined]  # it may be absent
+        """One random picture, by which ranges are found."""
+
+        def __init__(self) -> None:
+            self.left = iter([{"x": np.random.default_rng(9).standard_normal((1, 2, 5, 5)).astype(np.float32)}])
+
+        def get_next(self) -> dict[str, Array] | None:
+            """The next one, by the name of the input."""
+            return next(self.left, None)
+
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["x", "w0", "b0"], ["c0"]), node("Relu", ["c0"], ["r0"]), node("Conv", ["r0", "w1"], ["y"]),
+    ]  # fmt: skip
+    constants = [floats("w0", 2, 2, 2, 2), floats("b0", 2), floats("w1", 3, 2, 4, 4)]
+    ends = [helper.make_tensor_value_info(n, 1, s) for n, s in (("x", ["n", 2, 5, 5]), ("y", ["n", 3, 1, 1]))]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], constants)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(made, tmp_path / "float.onnx")
+    kind = quantization.QuantType.QInt8
+    quantization.quantize_static(
+        tmp_path / "float.onnx", tmp_path / "q.onnx", Pictures(), quant_format=quantization.QuantFormat.QDQ,
+        activation_type=kind, weight_type=kind, per_channel=True,
+    )  # fmt: skip
+    model = import_qonnx(tmp_path / "q.onnx")
+    rescales = [node.op for node in model.graph.nodes if isinstance(node.op, Rescale)]
+    assert {op.rounding for op in rescales} == {Rounding.HALF_EVEN}
+    assert any(op.bias.any() for op in rescales)
+    x = (np.random.default_rng(4).standard_normal((5, 2, 5, 5)) * 1.3).astype(np.float32)
+    file = onnx.load(tmp_path / "q.onnx").graph.node
+    quantisers = {n.input[0]: n.output[0] for n in file if n.op_type == "QuantizeLinear"}
+    first, last = (next(q for f, q in quantisers.items() if f.startswith(name)) for name in ("x", "y"))
+    found = tensors_of(tmp_path / "q.onnx", [first, last], x, optimised=True)
+    codes = np.ascontiguousarray(found[first].transpose(0, 2, 3, 1))
+    result = fxsim.run(model, codes, "all")[model.graph.output]
+    assert (result.reshape(5, 3) == found[last].reshape(5, 3)).all()
+    held = cosim(model, codes, accel="composed", stall="random:4:0.4+reset:3")
+    assert held.passed, held
+    least = {tap: 5 * int(np.prod(model.graph.shapes[tap])) for tap in model.graph.taps}
+    assert all(held.streams.taps[tap].compared >= values for tap, values in least.items())
+
+
 # --- The rule, and what has the same boundaries ----------------------------------------------------------------------
 
 
@@ -224,6 +271,30 @@ def test_other_operators_give_the_codes_of_onnxruntime(seed: int, tmp_path: Path
         moved = int(origins[taps[name]].partition(" + ")[2] or 0)
         assert len(np.unique(expected)) > 1
         np.testing.assert_array_equal(values[taps[name]].astype(int) - moved, expected, name)
+
+
+@pytest.mark.parametrize("zero", [0, 255, [0, 255, 3, 128]], ids=str)
+def test_weights_without_a_sign_reach_the_ends_of_9_bits(zero: int | list[int], tmp_path: Path) -> None:
+    """Weights of uint8 less a zero point of 0 or 255 are up to 255 or down to -255."""
+    rng = np.random.default_rng(11)
+    weight = rng.choice(np.array([0, 1, 127, 128, 254, 255], np.uint8), (4 * 4 * 3, 4))
+    points = np.broadcast_to(np.array(zero, np.uint8), 4)
+    constants = [scalar("s", 0.25), scalar("a", 3, np.uint8), scalar("u", 0.013), scalar("t", 97.0)]
+    constants += [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(points, "o")]
+    constants += [numpy_helper.from_array(np.full(4, 0.013, np.float32), "v"), scalar("b", 111, np.uint8)]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "a"], ["q"]), helper.make_node("Flatten", ["q"], ["f"]),
+        helper.make_node("QLinearMatMul", ["f", "s", "a", "w", "v", "o", "t", "b"], ["y"]),
+    ]  # fmt: skip
+    model = import_qonnx(saved(tmp_path, nodes, constants, kind=2))
+    x = rng.integers(0, 256, (64, 4, 4, 3)).astype(np.uint8)
+    rows = x.transpose(0, 3, 1, 2).reshape(64, -1).astype(int)
+    sums = (rows - 3) @ (weight.astype(int) - points.astype(int))
+    factor = np.float32(0.25) * np.float32(0.013) / np.float32(97)
+    expected = np.clip(np.rint(sums.astype(np.float32) * factor) + 111, 0, 255)
+    assert len(np.unique(expected)) > 20
+    found = fxsim.run(model, x)[model.graph.nodes[-1].name]
+    np.testing.assert_array_equal(found.reshape(64, 4), expected)
 
 
 # --- Pads that are left to the size of the image ---------------------------------------------------------------------
@@ -330,7 +401,79 @@ def scalar(name: str, value: float, kind: Any = np.float32) -> Any:
     return numpy_helper.from_array(np.array(value, kind), name)
 
 
+QUANTISE = helper.make_node("QuantizeLinear", ["x", "s", "z"], ["a"])
+CODES = [scalar("s", 0.1), scalar("z", 0, np.int8)]
+
+
+def with_bias(value: int, scale: float, zero: int) -> tuple[list[Any], list[Any]]:
+    """A convolution of one place between DequantizeLinear and QuantizeLinear, with a bias of int32."""
+    node = helper.make_node
+    nodes = [
+        QUANTISE, node("DequantizeLinear", ["a", "s", "z"], ["b"]), node("DequantizeLinear", ["w", "s", "z"], ["v"]),
+        node("DequantizeLinear", ["c", "t", "o"], ["d"]), node("Conv", ["b", "v", "d"], ["e"]),
+        node("QuantizeLinear", ["e", "s", "z"], ["y"]),
+    ]  # fmt: skip
+    constants = [
+        *CODES, numpy_helper.from_array(np.ones((1, 3, 1, 1), np.int8), "w"), scalar("t", scale),
+        numpy_helper.from_array(np.array([value], np.int32), "c"), scalar("o", zero, np.int32),
+    ]  # fmt: skip
+    return nodes, constants
+
+
 REFUSED: dict[str, tuple[list[Any], list[Any], str]] = {
+    "codes as if they were values": (
+        [QUANTISE, helper.make_node("Neg", ["a"], ["y"])], CODES,
+        "Neg.: it computes with 'a', which is int8: needs a DequantizeLinear",
+    ),
+    "a sum of codes": (
+        [QUANTISE, helper.make_node("Add", ["a", "a"], ["y"])], CODES,
+        "Add.: it computes with 'a', which is int8: needs a DequantizeLinear",
+    ),
+    "values as if they were codes": (
+        [
+            QUANTISE, helper.make_node("DequantizeLinear", ["a", "s", "z"], ["b"]),
+            helper.make_node("DequantizeLinear", ["b", "s", "z"], ["y"]),
+        ],
+        CODES, "it reads 'b', which is no tensor of codes",
+    ),
+    "a zero point of another type": (
+        [QUANTISE, helper.make_node("DequantizeLinear", ["a", "s", "u"], ["y"])], [*CODES, scalar("u", 3, np.uint8)],
+        "it reads 'a', which is int8; its zero point is uint8",
+    ),
+    "weights of another type than their zero point": (
+        [QUANTISE, helper.make_node("QLinearMatMul", ["a", "s", "z", "w", "s", "u", "s", "z"], ["y"])],
+        [*CODES, scalar("u", 3, np.uint8), numpy_helper.from_array(np.ones((4, 4), np.int8), "w")],
+        "its weights are int8, their zero point is uint8",
+    ),
+    "weights without axes": (
+        [QUANTISE, helper.make_node("QLinearConv", ["a", "s", "z", "w", "s", "z", "s", "z"], ["y"])],
+        [*CODES, scalar("w", 3, np.int8)], r"its weights have the shape \(\), expected two axes or four",
+    ),
+    "a sum of two shapes": (
+        [
+            QUANTISE, helper.make_node("Flatten", ["a"], ["b"]),
+            helper.make_node(
+                "QLinearAdd", ["a", "s", "z", "b", "s", "z", "s", "z"], ["y"], domain="com.microsoft"
+            ),
+        ],
+        CODES, "do not lie alike",
+    ),
+    "a bias of a great scale": (*with_bias(1 << 30, 1e20, 0), "the scale of the bias of channel 0 is not that of its"),
+    "a bias of floats": (
+        [
+            QUANTISE, helper.make_node("DequantizeLinear", ["a", "s", "z"], ["b"]),
+            helper.make_node("DequantizeLinear", ["w", "s", "z"], ["v"]),
+            helper.make_node("Conv", ["b", "v", "c"], ["e"]),
+            helper.make_node("QuantizeLinear", ["e", "s", "z"], ["y"]),
+        ],
+        [
+            *CODES, numpy_helper.from_array(np.ones((1, 3, 1, 1), np.int8), "w"),
+            numpy_helper.from_array(np.array([1e38], np.float32), "c"),
+        ],
+        "its sums have a bias of floats, expected one of int32",
+    ),
+    "a bias of twice the scale": (*with_bias(5, 0.02, 0), "the scale of the bias of channel 0 is not that of its sums"),
+    "a bias with a zero point": (*with_bias(5, 0.01, 7), "its constant of int32 has a zero point that is not 0"),
     "dynamic": (
         [helper.make_node("DynamicQuantizeLinear", ["x"], ["y", "s", "z"])], [],
         "DynamicQuantizeLinear.*its scale depends on the values of each input.*needs static quantisation",

@@ -13,7 +13,7 @@ from fxsim.cli.prove import command
 from fxsim.devices import DEVICES, make_settings
 from fxsim.devices.base import Synthesisable
 from fxsim.errors import ToolError
-from fxsim.formats import load, save
+from fxsim.formats import save
 from fxsim.graph import Model
 from fxsim.paths import rtl_dir
 from fxsim.prove.again import AGAIN
@@ -24,7 +24,6 @@ from fxsim.prove.schedule import ModuleProof, instrument, prove_module
 from fxsim.prove.schedule_composed import COMPOSED
 from fxsim.prove.schedules import prove_schedules
 from fxsim.simulate.sources import Sources, read_sources
-from tests.conftest import ROOT
 from tests.test_composed import network, residual
 
 SECONDS = 60
@@ -359,16 +358,6 @@ def test_one_module_is_proved_by_the_command(tmp_path: Path) -> None:
     assert "modules, and that it is made of them, are with --schedule all" in str(whole.exception)
     with pytest.raises(ToolError, match="no module 'pool' with properties of its own, expected: axis_fifo, few_dot"):
         prove_schedules(network(), "composed", "pool")
-
-
-def test_what_is_not_stated_is_unproved() -> None:
-    """A module that nothing is stated of is named, and so is the operator that the design then has no proof of."""
-    proof = prove_schedules(load(ROOT / "golden" / "digits_ode.safetensors"), "composed", "few_matmul")
-    assert not proof.proved
-    assert proof.modules == ()
-    names = {name.partition(" {")[0] for name in proof.unstated}
-    assert names == {"few_matmul", "the design"}
-    assert "does not take the operator 'multiply_add'" in proof.unstated["the design"]
 
 
 def test_evidence_of_modules_is_checked_again(tmp_path: Path) -> None:

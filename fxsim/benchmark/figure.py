@@ -51,8 +51,8 @@ _ENGINES = {
     "torch-float32": "PyTorch float32",
     "numpy-float32": "numpy float32",
 }
-_SETS = {"avx512": "AVX-512", "avxvnni": "AVX-VNNI", "avx2": "AVX2", "plain": "plain vectors"}
-_HOSTS = {"avx2": "on an AVX2 host", "sse2": "on an SSE2 host"}
+_SETS = {"avx512": "AVX-512", "avxvnni": "AVX-VNNI", "avx2": "AVX2", "ssse3": "SSSE3", "plain": "plain vectors"}
+_HOSTS = {"avx2": "on an AVX2 host", "ssse3": "on an SSSE3 host", "sse2": "on an SSE2 host"}
 
 
 def label(who: Contestant) -> str:

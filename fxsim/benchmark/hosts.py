@@ -42,6 +42,7 @@ LESSER = {
         "haswell",
         "+avx2,+avx,+bmi,+bmi2,+fma,+popcnt,+sse4.2,+sse4.1,+ssse3,+sse3,+lzcnt,+movbe",
     ),
+    "ssse3": Lesser("ssse3", "x86-64", "+sse2,+sse3,+ssse3"),
     "sse2": Lesser("plain", "x86-64", "+sse2"),
 }
 """Lesser hosts by name, the greater first."""

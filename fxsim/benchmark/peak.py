@@ -4,10 +4,10 @@ The roofs that engines are seen under. Each is a loop that does nothing else, wh
 computed, and follows a formula, so that it can be checked:
 
 - products: chains of sums in registers, more of them than an instruction takes cycles. AVX-512 and AVX-VNNI multiply
-  and add four bytes a lane in one instruction (`vpdpbusd`); AVX2 four bytes a lane in two (`vpmaddubsw`, `vpaddw`, in
-  16 bits, which nothing widens here); plain vectors two 16-bit numbers a lane in two (`vpmaddwd`, `vpaddd`). With two
-  one of the factors is read from the first-level cache, another in the next step: a compiler would take a product that
-  is always the same out of the loop.
+  and add four bytes a lane in one instruction (`vpdpbusd`); AVX2 and SSSE3 four bytes a lane in two (`vpmaddubsw`,
+  `vpaddw`, in 16 bits, which nothing widens here); plain vectors two 16-bit numbers a lane in two (`vpmaddwd`,
+  `vpaddd`). With two one of the factors is read from the first-level cache, another in the next step: a compiler would
+  take a product that is always the same out of the loop.
 - lookups: chains of sums of bytes, to which is added what a shuffle (`vpshufb`) finds in a table of 16 bytes for each
   byte of an index: what products of few values take. The table is read from the first-level cache, another in the next
   step.
@@ -66,6 +66,7 @@ PRODUCTS = {
         Products("avx512", 16, 16, 4, 1),
         Products("avxvnni", 8, 12, 4, 1),
         Products("avx2", 8, 12, 4, 8, bits=16),
+        Products("ssse3", 4, 12, 4, 8, bits=16),
         Products("plain", 4, 12, 2, 8),
     )
 }
@@ -85,7 +86,15 @@ class Lookups(NamedTuple):
         return np.empty((0,) * (1 + list(LOOKUPS).index(self.name)), np.uint8)
 
 
-LOOKUPS = {kind.name: kind for kind in (Lookups("avx512", 64, 16), Lookups("avxvnni", 32, 12), Lookups("avx2", 32, 12))}
+LOOKUPS = {
+    kind.name: kind
+    for kind in (
+        Lookups("avx512", 64, 16),
+        Lookups("avxvnni", 32, 12),
+        Lookups("avx2", 32, 12),
+        Lookups("ssse3", 16, 12),
+    )
+}
 """Kinds of lookups by the instruction set's name; the others have none."""
 
 TABLES, _ENTRIES = 8, 16
@@ -101,7 +110,8 @@ def _multiply_add(builder, kind, total, a, b):
     if kind.bits == 16:
         halves, whole = ir.VectorType(I16, 2 * kind.lanes), ir.VectorType(I8, 4 * kind.lanes)
         x, y = builder.bitcast(a, whole), builder.bitcast(b, whole)
-        product = _call(builder, "llvm.x86.avx2.pmadd.ub.sw", halves, x, y)
+        name = "llvm.x86.avx2.pmadd.ub.sw" if kind.lanes == 8 else "llvm.x86.ssse3.pmadd.ub.sw.128"
+        product = _call(builder, name, halves, x, y)
         return builder.bitcast(builder.add(builder.bitcast(total, halves), product), total.type)
     if kind.each == 4:
         return _call(builder, f"llvm.x86.avx512.vpdpbusd.{32 * kind.lanes}", total.type, total, a, b)
@@ -162,7 +172,8 @@ def _find(_typing, isa, sums, index, tables, steps):
     """
     kind = list(LOOKUPS.values())[isa.ndim - 1]
     vector, table = ir.VectorType(I8, kind.size), ir.VectorType(I8, _ENTRIES)
-    name = "llvm.x86.avx512.pshuf.b.512" if kind.size == 64 else "llvm.x86.avx2.pshuf.b"
+    names = {16: "ssse3.pshuf.b.128", 32: "avx2.pshuf.b", 64: "avx512.pshuf.b.512"}
+    name = f"llvm.x86.{names[kind.size]}"
 
     def generate(context, builder, signature, arguments):
         s_data, i_data, t_data = (

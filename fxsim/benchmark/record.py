@@ -27,9 +27,9 @@ SPREAD_MAX = 0.5
 """Half the range between the quartiles over the median, beyond which a median says nothing: a busy machine."""
 
 
-ISA_NAMES = ("avx512", "avxvnni", "avx2", "plain")
+ISA_NAMES = ("avx512", "avxvnni", "avx2", "ssse3", "plain")
 """Instruction sets of the compiled engine, wherever they can run: contestants' names are read without loading it."""
-HOST_ISAS = {"avx2": "avx2", "sse2": "plain"}
+HOST_ISAS = {"avx2": "avx2", "ssse3": "ssse3", "sse2": "plain"}
 """Lesser hosts, each with its best instruction set, as `fxsim.benchmark.hosts` starts them."""
 EXACT = {"reference": True, "onnx": True, "torch-fake-quant": False, "torch-float32": False, "numpy-float32": False}
 """Engines that have no choice of instruction set, taps or host: whether each computes integers."""

@@ -414,7 +414,7 @@ def _describe_product(_op: Matmul, _place: tuple[int, ...], x: list[int], r: lis
     return f"sum {sum(a * b for a, b in zip(x, r, strict=True))} of {len(x)} products"
 
 
-def _describe_flat(_op: Flatten, _place: tuple[int, ...], x: list[int]) -> str:
+def _describe_laid(_op: Flatten | Reshape, _place: tuple[int, ...], x: list[int]) -> str:
     return f"{x[0]}"
 
 
@@ -426,9 +426,9 @@ DESCRIBE: OperatorTable[Callable[..., str]] = OperatorTable(
         Linear: _describe_requantised, Affine: _describe_requantised, Relu: _describe_relu, Lut: _describe_lut,
         Add: _describe_add, Pool: _describe_pool, Conv: _describe_conv, MaxPool: _describe_largest,
         SumPool: _describe_mean, Threshold: _describe_threshold, Encode: _describe_encode, MultiplyAdd: _describe_line,
-        WeightedAdd: _describe_weighted, Prelu: _describe_prelu, Gate: _describe_gate, Flatten: _describe_flat,
-        Rescale: _describe_rescaled, Matmul: _describe_product, Position: _describe_there,
-        **dict.fromkeys((Reshape, Transpose, Concat, OrderedLinear, Argmax, Pad), _NOT_TAKEN),
+        WeightedAdd: _describe_weighted, Prelu: _describe_prelu, Gate: _describe_gate, Flatten: _describe_laid,
+        Rescale: _describe_rescaled, Matmul: _describe_product, Position: _describe_there, Reshape: _describe_laid,
+        **dict.fromkeys((Transpose, Concat, OrderedLinear, Argmax, Pad), _NOT_TAKEN),
     },
 )  # fmt: skip
 """From an operator, a place and what it reads of each input there: the value before rounding, in words."""

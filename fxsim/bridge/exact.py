@@ -150,10 +150,10 @@ def _read_encoded(op: Encode, x: npt.NDArray[np.generic], places: Places) -> npt
     return found
 
 
-def _read_flat(op: Flatten, x: npt.NDArray[np.generic], places: Places) -> npt.NDArray[np.generic]:
-    image, channel = places
-    laid = x.transpose(0, *(axis + 1 for axis in op.order)).reshape(len(x), -1)
-    found: npt.NDArray[np.generic] = laid[image, channel][:, None]
+def _read_laid(op: Flatten | Reshape, x: npt.NDArray[np.generic], places: Places) -> npt.NDArray[np.generic]:
+    shape = op.shape if isinstance(op, Reshape) else (-1,)
+    laid = x.transpose(0, *(axis + 1 for axis in op.order)).reshape(len(x), *shape)
+    found: npt.NDArray[np.generic] = laid[places][:, None]
     return found
 
 
@@ -179,12 +179,12 @@ READ: OperatorTable[Callable[..., list[Read]]] = OperatorTable(
         Linear: _each(_read_linear),
         Pool: _each(_read_tokens),
         Encode: _each(_read_encoded),
-        Flatten: _each(_read_flat),
         Matmul: _read_product,
         **dict.fromkeys((Conv, MaxPool, SumPool), _each(_read_window)),
+        **dict.fromkeys((Flatten, Reshape), _each(_read_laid)),
         **dict.fromkeys((Affine, Relu, Lut, Add, Threshold, MultiplyAdd), _each(_read_one)),
         **dict.fromkeys((WeightedAdd, Prelu, Gate, Rescale, Position), _each(_read_one)),
-        **dict.fromkeys((Reshape, Transpose, Concat, OrderedLinear, Argmax, Pad), _NOT_TAKEN),
+        **dict.fromkeys((Transpose, Concat, OrderedLinear, Argmax, Pad), _NOT_TAKEN),
     },
 )
 """From an operator, its inputs' values and places: the values that it reads there of each input, [M, K]."""
@@ -334,7 +334,7 @@ def _exact_product(_op: Matmul, _places: Places, x: Int64, r: Int64) -> Exact:
     return _whole(products.sum(axis=1), _gamma(x.shape[1] + 8) * np.abs(products).sum(axis=1))
 
 
-def _exact_flat(_op: Flatten, _places: Places, x: Int64) -> Exact:
+def _exact_laid(_op: Flatten | Reshape, _places: Places, x: Int64) -> Exact:
     return _whole(x[:, 0], _gamma(3) * np.abs(x[:, 0]))
 
 
@@ -359,8 +359,9 @@ EXACT: OperatorTable[Callable[..., Exact]] = OperatorTable(
         Linear: _exact_requantised, Affine: _exact_requantised, Relu: _exact_relu, Lut: _exact_lut, Add: _exact_add,
         Pool: _exact_pool, Conv: _exact_conv, MaxPool: _exact_largest, SumPool: _exact_mean,
         Threshold: _exact_threshold, Encode: _exact_encode, MultiplyAdd: _exact_line, WeightedAdd: _exact_weighted,
-        Prelu: _exact_prelu, Gate: _exact_gate, Flatten: _exact_flat, Rescale: _exact_rescaled, Matmul: _exact_product,
-        Position: _exact_there, **dict.fromkeys((Reshape, Transpose, Concat, OrderedLinear, Argmax, Pad), _NOT_TAKEN),
+        Prelu: _exact_prelu, Gate: _exact_gate, Flatten: _exact_laid, Rescale: _exact_rescaled, Matmul: _exact_product,
+        Position: _exact_there, Reshape: _exact_laid,
+        **dict.fromkeys((Transpose, Concat, OrderedLinear, Argmax, Pad), _NOT_TAKEN),
     },
 )  # fmt: skip
 """From an operator, places and what it reads of each input there, int64 [M, K]: the exact values."""

@@ -16,12 +16,15 @@ from dataclasses import dataclass, field
 from itertools import accumulate, groupby
 
 from fxsim.errors import FileError
-from fxsim.lanes.words import WORD, Column, Piece, Value, Word, Words, Write, constant_of, part_of, width_of
+from fxsim.lanes.sums import products_of
+from fxsim.lanes.words import WORD, Column, Piece, Value, Word, Words, Write, constant_of, merged, part_of, width_of
 
 ROLLED_MIN = 4
 """Fewest statements alike that become a loop."""
 LOOPS_MAX = 2000
 """Most statements of one function, so that no function takes the compiler minutes."""
+DOT_MIN = 4
+"""Fewest products of a sum that are added four at a time."""
 _INLINE_MAX = 40
 """Most operations of one expression of control."""
 _DEPTH_MAX = 16
@@ -551,9 +554,43 @@ class _Writer:
 
     def _loop(self, place: str, value: Value, *, clean: bool) -> _Block:
         self._hoisted = {}
+        if (dot := self._dot(place, value, clean=clean)) is not None:
+            return dot
         text = self._expression(value, self._working_bits(value), clean=clean, lane=True)
         hoisted = "".join(f"const auto {name} = {what}; " for what, name in self._hoisted.items())
         return _Block(lines=[f"{{ {hoisted}LANES {place}[l] = {text}; }}"])
+
+    def _dot(self, place: str, value: Value, *, clean: bool) -> _Block | None:
+        """The statement by which a place takes a sum of products whose operands stand side by side; else None."""
+        width = width_of(value)
+        if len(value) != 1 or value[0].word < 0 or self._words[value[0].word].kind != "add":
+            return None
+        if self._working_bits(value) > 32:
+            return None
+        products, others = products_of(self._all, value, lambda index: not self._member[index])
+        packed: dict[int, dict[int, Value]] = {}
+        """The factors of the bytes of each register of four."""
+        for product in products:
+            piece = product.data[0]
+            word = self._words[piece.word]
+            byte = product.data == (Piece(piece.word, piece.low, 8),) and piece.low % 8 == 0
+            stored = byte and word.kind == "register" and word.width == 32
+            if stored and piece.low // 8 not in packed.get(piece.word, {}):
+                packed.setdefault(piece.word, {})[piece.low // 8] = product.control
+            else:
+                others.append(product.term)
+        if sum(map(len, packed.values())) < DOT_MIN:
+            return None
+        terms = []
+        for index, factors in packed.items():
+            zero: Value = (Piece(-1, 0, 8),)
+            weights = merged(piece for n in range(4) for piece in _byte_of(factors.get(n, zero)))
+            terms.append(f"dot.add({self._place(index)}, {self._scalar(weights)});")
+        rest_of = [self._expression(other, 32, clean=False, lane=True) for other in others]
+        text = " + ".join(["dot.sum[l]", *rest_of])
+        text = self._cut(f"u32({text})", width, 32) if clean else text
+        hoisted = "".join(f"const auto {name} = {what}; " for what, name in self._hoisted.items())
+        return _Block(lines=[f"{{ {hoisted}Dot dot; {' '.join(terms)} dot.done(); LANES {place}[l] = {text}; }}"])
 
     def _reads_of(self, values: Iterable[Value]) -> frozenset[tuple[str, int]]:
         """Registers and columns that an expression reads where it stands."""
@@ -753,7 +790,8 @@ class _Writer:
         }
         for name, lines in zip(steps, parts, strict=True):
             body = "\n".join(lines)
-            files[f"Vdut_{name}.cpp"] = f'#include "Vdut_own.h"\nvoid Vdut::{name}() {{\n{body}\n}}\n'
+            dot = _DOT if "Dot dot;" in body else ""
+            files[f"Vdut_{name}.cpp"] = f'#include "Vdut_own.h"\n{dot}void Vdut::{name}() {{\n{body}\n}}\n'
         files["Vdut_own.h"] = _OWN
         return files
 
@@ -1046,6 +1084,46 @@ template <typename T>
 }
 }  // namespace
 """
+_DOT = """\
+#ifdef __AVX512VNNI__
+#include <immintrin.h>
+#endif
+namespace {
+using lanes::u32;
+// A sum of products of signed bytes, four to a word, in each lane.
+struct Dot {
+    static constexpr int L = lanes::L;
+    alignas(64) u32 sum[L];
+#ifdef __AVX512VNNI__
+    // The instruction takes one side without sign: 128 is added to it, and so many times the other side taken off.
+    static constexpr int V = (L + 15) / 16;
+    __m512i of[V] = {}, more = {};
+    inline __attribute__((always_inline)) void add(const u32* data, u32 by) {
+        const __m512i half = _mm512_set1_epi8(char(0x80)), factors = _mm512_set1_epi32(int(by));
+        more = _mm512_dpbusd_epi32(more, half, factors);
+        for (int v = 0; v < V; ++v)
+            of[v] = _mm512_dpbusd_epi32(of[v], _mm512_xor_si512(take(data + 16 * v, v), half), factors);
+    }
+    inline __attribute__((always_inline)) void done() {
+        for (int v = 0; v < V; ++v) _mm512_mask_storeu_epi32(sum + 16 * v, mask(v), _mm512_sub_epi32(of[v], more));
+    }
+    static constexpr __mmask16 mask(int v) { return L - 16 * v >= 16 ? 0xffff : (1 << (L - 16 * v)) - 1; }
+    static inline __attribute__((always_inline)) __m512i take(const u32* data, int v) {
+        return mask(v) == 0xffff ? _mm512_loadu_si512(data) : _mm512_maskz_loadu_epi32(mask(v), data);
+    }
+#else
+    Dot() { std::memset(sum, 0, sizeof sum); }
+    void add(const u32* data, u32 by) {
+        for (int n = 0; n < 32; n += 8) {
+            const int32_t factor = int8_t(by >> n);
+            LANES sum[l] += u32(int32_t(int8_t(data[l] >> n)) * factor);
+        }
+    }
+    void done() {}
+#endif
+};
+}  // namespace
+"""
 _MEMBER = re.compile(r"\b[womnk]\d+_(?=\W)")
 
 
@@ -1059,6 +1137,11 @@ def _either(needs: Needs, when: Condition) -> Needs:
             return _either(needs - {of}, of & when)
     found = frozenset((when, *(of for of in needs if not when <= of)))
     return found if len(found) <= _NEEDS_MAX else frozenset((frozenset.intersection(*found),))
+
+
+def _byte_of(value: Value) -> Value:
+    """A value of at most eight bits with copies of its sign up to eight."""
+    return (*value, *part_of(value, width_of(value) - 1, 1) * (8 - width_of(value)))
 
 
 def _shape(line: str) -> tuple[str, list[str]]:

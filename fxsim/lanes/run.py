@@ -16,6 +16,7 @@ from fxsim.devices.provable import OwnVerilog
 from fxsim.errors import StimulusError, ToolError
 from fxsim.graph import Model
 from fxsim.lanes.cpp import write_program
+from fxsim.lanes.sums import with_sums
 from fxsim.lanes.words import dependence, make_words
 from fxsim.paths import cache_dir
 from fxsim.private import make_private
@@ -26,7 +27,7 @@ from fxsim.simulate.sources import hash_parts
 from fxsim.simulate.tools import find_toolchain, first_errors, run_logged
 
 LANES_MAX = 256
-_MADE_BY = tuple(Path(__file__).with_name(name).read_bytes() for name in ("words.py", "cpp.py", "run.py"))
+_MADE_BY = tuple(Path(__file__).with_name(name).read_bytes() for name in ("words.py", "sums.py", "cpp.py", "run.py"))
 FLAGS = ("-std=c++20", "-march=native", "-fno-exceptions", "-w")
 OPTIMISED = "-O3"
 _OPTIMISE = {"Vdut_start": "-O0"}
@@ -34,14 +35,16 @@ _OPTIMISE = {"Vdut_start": "-O0"}
 
 
 class LanesSimulator:
-    """A simulator of `lanes` images side by side: 1 to 256; StimulusError where it is another number.
+    """A simulator of `lanes` images side by side: 2 to 256; StimulusError where it is another number.
+
+    One image alone is Verilator's: the harness takes a port of one lane as bytes in a row.
 
     `optimise`: a flag of the compiler for what runs in every cycle.
     """
 
     def __init__(self, lanes: int, optimise: str = OPTIMISED) -> None:
-        if not 1 <= lanes <= LANES_MAX:
-            raise StimulusError(f"lanes is {lanes}, expected 1 to {LANES_MAX}")
+        if not 2 <= lanes <= LANES_MAX:
+            raise StimulusError(f"lanes is {lanes}, expected 2 to {LANES_MAX}")
         self.lanes = lanes
         self._optimise = optimise
 
@@ -90,7 +93,7 @@ class LanesSimulator:
                     way = dependence(netlist, inputs, name, fitted.agreeing)
                     raise ToolError(f"the output '{name}' depends on data: {' <- '.join(way)}")
             with temporary.folder("lanes") as work:
-                files = write_program(found, self.lanes, data)
+                files = write_program(with_sums(found), self.lanes, data)
                 for name, text in files.items():
                     (work / name).write_text(text)
                 for name, content in programs.items():

@@ -240,7 +240,7 @@ class _Maker:
                 if cell.kind == "state" and self._states[index].next is not None:
                     self._memory(index)
                 continue
-            self._values[index] = _merged(self._value(index, cell))
+            self._values[index] = merged(self._value(index, cell))
         for index in used:
             if index not in self._states:
                 continue
@@ -475,18 +475,32 @@ class _Maker:
             ]
             return self._joined("and" if kind == "eq" else "or", parts)
         if max(width, *(width_of(v) for v in of)) > WORD:
+            if (narrow := self._narrowed(kind, width, of)) is not None:
+                return narrow
             raise FileError(
                 f"'{self._name(index)}' is a {kind} of {max(width, *(width_of(v) for v in of))} bits, expected at "
                 f"most {WORD} of what computes, to simulate it in lanes"
             )
         return self._operation(kind, width, tuple(of))
 
+    def _narrowed(self, kind: str, width: int, of: list[Value]) -> Value | None:
+        """A sum, or a comparison without sign, of wide values whose upper bits are 0: of what is below; else None."""
+        if kind not in ("add", "ult", "ulte", "ugt", "ugte"):
+            return None
+        bits = max(map(_without_zeros, of)) + (kind == "add")
+        if bits > WORD:
+            return None
+        args = tuple(part_of(value, 0, bits) for value in of)
+        if kind != "add":
+            return self._operation(kind, 1, args)
+        return (*self._operation(kind, bits, args), Piece(-1, 0, width - bits))
+
     def _shifted_wide(self, index: int, kind: str, value: Value, by: Value) -> Value:
         """A shift of more than 64 bits: of each bit of the number of places a choice, part by part."""
         width = width_of(value)
         for bit in reversed(range(width_of(by))):
             moved, condition = _shifted(kind, value, 1 << min(bit, width.bit_length()), width), part_of(by, bit, 1)
-            value = _merged(
+            value = merged(
                 piece
                 for low, part in self._parts(index)
                 for piece in self._operation("ite", part, (condition, *(part_of(v, low, part) for v in (moved, value))))
@@ -508,7 +522,7 @@ class _Maker:
         return Piece(len(self._words) - 1, 0, part)
 
     def _operation(self, kind: str, width: int, args: tuple[Value, ...]) -> Value:
-        args = tuple(_merged(arg) for arg in args)
+        args = tuple(merged(arg) for arg in args)
         if kind == "ite":
             condition, a, b = args
             if a == b:
@@ -539,7 +553,7 @@ class _Maker:
 
     def _read(self, cell: Cell) -> Value:
         base, writes = self._chain(cell.args[0])
-        address = _merged(self._of(cell.args[1]))
+        address = merged(self._of(cell.args[1]))
         pieces: list[Piece] = []
         at = 0
         for number in self._columns_of[base]:
@@ -672,10 +686,10 @@ def part_of(value: Value, low: int, width: int) -> Value:
             else Piece(-1, 0, take, piece.value >> inside & (1 << take) - 1)
         )
         low, width, at = low + take, width - take, at + 1
-    return _merged(found)
+    return merged(found)
 
 
-def _merged(value: Iterable[Piece]) -> Value:
+def merged(value: Iterable[Piece]) -> Value:
     """A value with pieces joined that are neighbours in a word, or constants."""
     found: list[Piece] = []
     for piece in value:
@@ -694,6 +708,16 @@ def _merged(value: Iterable[Piece]) -> Value:
 def width_of(value: Value) -> int:
     """Bits of a value."""
     return sum(piece.width for piece in value)
+
+
+def _without_zeros(value: Value) -> int:
+    """Bits of a value up to the highest that is not known to be 0."""
+    width = width_of(value)
+    for piece in reversed(value):
+        if piece.word >= 0 or piece.value:
+            return width - (piece.width - piece.value.bit_length() if piece.word < 0 else 0)
+        width -= piece.width
+    return 1
 
 
 def constant_of(value: Value) -> int:

@@ -22,15 +22,23 @@ import torch.nn.functional as F  # noqa: N812  # torch's own convention
 from msgspec import Meta, Struct
 from torch import Tensor, nn
 
+from fxsim.contract import DIMENSION_MAX
 from fxsim.errors import ModelError
 
 
 class AttentionRule(StrEnum):
-    """The weights that attention gives places: ReLU of the scores over T, or their softmax."""
+    """The weights that attention gives places: ReLU of the scores over T, or their softmax.
+
+    In integers softmax divides by a difference of logarithms, or by a reciprocal (`fxsim.networks.softmax`).
+    """
 
     RELU = "relu"
-    SOFTMAX = "softmax"
+    SOFTMAX_LOG = "softmax-log"
+    SOFTMAX_RECIPROCAL = "softmax-reciprocal"
 
+
+RECIPROCAL_PLACES_MAX = 256
+"""Most places of a softmax by a reciprocal: the table of sums has 256 entries a place, and 65,536 at most."""
 
 Channels = Annotated[int, Meta(ge=1, le=1024)]
 Steps = Annotated[int, Meta(ge=1, le=64)]
@@ -67,6 +75,14 @@ class OdeConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             )
         if self.side & (self.side - 1):
             raise ModelError(f"attention has {self.side} x {self.side} places, expected a power of two")
+        values = self.heads * self.places**2
+        if self.attention is AttentionRule.SOFTMAX_RECIPROCAL and (
+            self.places > RECIPROCAL_PLACES_MAX or values > DIMENSION_MAX
+        ):
+            raise ModelError(
+                f"attention '{self.attention}' has {self.places:,} places and {values:,} weights, expected at most "
+                f"{RECIPROCAL_PLACES_MAX} and {DIMENSION_MAX:,}"
+            )
 
     @property
     def side(self) -> int:
@@ -139,8 +155,8 @@ class Attention(nn.Module):
         each = channels // self.heads
         q, k, v = (part.reshape(n, rows * columns, self.heads, each).transpose(1, 2) for part in (q, k, v))
         scores = q @ k.transpose(2, 3) / math.sqrt(each)
-        softmax = self.rule is AttentionRule.SOFTMAX
-        weights = F.softmax(scores, dim=3) if softmax else F.relu(scores) / (rows * columns)
+        relu = self.rule is AttentionRule.RELU
+        weights = F.relu(scores) / (rows * columns) if relu else F.softmax(scores, dim=3)
         y = (weights @ v).transpose(1, 2).reshape(n, rows * columns, channels)
         found: Tensor = x + self.o(y.transpose(1, 2).reshape(n, channels, rows, columns))
         return found

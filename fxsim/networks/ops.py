@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own convention
 from torch import Tensor, nn
 
-from fxsim.contract import CHANNEL, COLUMN, INT8_MAX, INT8_MIN, ROW, Number
+from fxsim.contract import CHANNEL, COLUMN, INT8_MAX, INT8_MIN, ROW, Number, Rounding, bits_needed
 from fxsim.contract import Tensor as Shape
 from fxsim.contract.arithmetic import Integers
 from fxsim.contract.number import INT8
 from fxsim.errors import ModelError, StimulusError
 from fxsim.graph import INPUT, Graph, Node
 from fxsim.networks.quantised import Arithmetic, Kind, Slot, learnt_step
-from fxsim.operators import Lut, Operator
+from fxsim.operators import Lut, Matmul, Operator, Rescale
 
 
 class _As(torch.autograd.Function):
@@ -106,6 +106,76 @@ class PowerOp(Op):
     def plain(self, *x: Tensor) -> Tensor:
         """Real values of the result with nothing quantised, float32."""
         return self.real(*x)
+
+
+class Shifted(PowerOp):
+    """The input over 2^`factor`, as codes of another step, by a shift; of a format without a sign, a ReLU too."""
+
+    kind = Kind.RESCALE
+    rounds = True
+
+    def __init__(self, channels: int, x: Log2, y: Log2, factor: int, out: Number) -> None:
+        super().__init__()
+        self.channels, self.x, self.log2, self.factor, self.out = channels, x, y, factor, out
+
+    def real(self, *x: Tensor) -> Tensor:
+        """Quotients in float32."""
+        return x[0] * 2.0**-self.factor
+
+    def plain(self, *x: Tensor) -> Tensor:
+        """Quotients, and the ReLU."""
+        return self.real(*x) if self.out.signed else F.relu(self.real(*x))
+
+    def _shift(self) -> int:
+        return round(float(self.log2() - self.x())) + self.factor
+
+    def exact(self, *x: Tensor) -> Tensor:
+        """Codes over 2^shift."""
+        return x[0] / (1 << self._shift())
+
+    def operator(self) -> Operator:
+        """A rescale by a shift."""
+        return shifts(np.full(self.channels, self._shift()), np.zeros(self.channels, np.int8), self.out)
+
+
+def shifts(shift: Integers, bias: Integers, out: Number) -> Rescale:
+    """The shift finisher as a rescale: x over 2^shift, ties up, and the bias; of each channel, saturated to `out`."""
+    count = len(shift)
+    nothing, ones = np.zeros(count, np.int32), np.ones(count, np.int32)
+    return Rescale(nothing, ones, shift.astype(np.uint8), bias, Rounding.HALF_UP, 33, out)
+
+
+class Product(PowerOp):
+    """Sums of products of two tensors, head by head; see `fxsim.operators.Matmul`.
+
+    `steps`, `numbers`: log2 of the step of each, and a format that holds it.
+    """
+
+    kind = Kind.MATMUL
+
+    def __init__(
+        self, heads: int, terms: int, transposed: bool, steps: tuple[Log2, Log2], numbers: tuple[Number, Number]
+    ) -> None:
+        super().__init__()
+        self.heads, self.terms, self.transposed = heads, terms, transposed
+        self.log2 = lambda: steps[0]() + steps[1]()
+        ends = [a * b for a in (numbers[0].low, numbers[0].high) for b in (numbers[1].low, numbers[1].high)]
+        self.out = Number(bits_needed(terms * min(ends), terms * max(ends)))
+
+    def real(self, *x: Tensor) -> Tensor:
+        """Sums in float32, or float64 of such."""
+        n, rows, columns, _ = x[0].shape
+        a, b = (
+            part.reshape(n, -1, self.heads, part.shape[-1] // self.heads).transpose(1, 2) for part in x
+        )  # [n, head, place, channel of the head]
+        y = a @ (b.transpose(2, 3) if self.transposed else b)
+        return y.transpose(1, 2).reshape(n, rows, columns, -1)
+
+    exact = real
+
+    def operator(self) -> Operator:
+        """A matmul."""
+        return Matmul(self.heads, self.terms, self.transposed, self.out)
 
 
 class OpNetwork(nn.Module):

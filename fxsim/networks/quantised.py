@@ -96,6 +96,7 @@ class Kind(StrEnum):
     POSITION = "position"
     MATMUL = "matmul"
     FLATTEN = "flatten"
+    RESHAPE = "reshape"
 
 
 class ShiftRule(StrEnum):

@@ -21,25 +21,22 @@ import torch.nn.functional as F  # noqa: N812  # torch's own convention
 from msgspec import Meta, Struct
 from torch import Tensor, nn
 
-from fxsim.contract import Division, Number, Rounding, Sign, bias_number, bits_needed, worst_case_sums
-from fxsim.contract.arithmetic import Integers
+from fxsim.contract import Division, Number, Sign, bias_number, bits_needed, worst_case_sums
 from fxsim.contract.number import INT8, INT32
 from fxsim.errors import ModelError
 from fxsim.graph import INPUT
 from fxsim.networks.learnt_levels import LearntLevels, limits_of
 from fxsim.networks.neural_ode import Attention, AttentionRule, ConvNorm, NeuralOde, OdeBlock, OdeConfig
-from fxsim.networks.ops import Log2, OpNetwork, PowerOp, convolve, rounded, whole
+from fxsim.networks.ops import Log2, OpNetwork, PowerOp, Product, Shifted, convolve, rounded, shifts, whole
 from fxsim.networks.quantised import LOG_STEP_LIMIT, SHIFT_LIMIT, Kind, learnt_step
-from fxsim.networks.softmax import SCORE_LOG2, softmax_operators
+from fxsim.networks.softmax import SCORE_LOG2, by_logarithm, by_reciprocal
 from fxsim.operators import (
     Add,
     Conv,
     Flatten,
-    Matmul,
     MultiplyAdd,
     Operator,
     Position,
-    Rescale,
     SumPool,
     Threshold,
     WeightedAdd,
@@ -94,6 +91,10 @@ class Scale(nn.Module):
 
 def _free() -> tuple[float, float]:
     return -float(LOG_STEP_LIMIT), float(LOG_STEP_LIMIT)
+
+
+SOFTMAX = {AttentionRule.SOFTMAX_LOG: by_logarithm, AttentionRule.SOFTMAX_RECIPROCAL: by_reciprocal}
+"""The operators of each softmax."""
 
 
 class Layer(nn.Module):
@@ -235,7 +236,7 @@ class Finish(PowerOp):
         """A rescale by a shift."""
         layer = self._layer[0]
         bias = whole(layer.codes(self.out)[1]).astype(bias_number(self.out).dtype)
-        return _shifts(whole(layer.shift()), bias, self.out)
+        return shifts(whole(layer.shift()), bias, self.out)
 
 
 class Levels(PowerOp):
@@ -281,42 +282,6 @@ class Levels(PowerOp):
         held = np.array(limits, np.int64).clip(-(2**31), 2**31 - 1).astype(np.int32)
         levels = np.arange(self.out.low, self.out.high + 1).astype(self.out.dtype)
         return Threshold(held, np.ones(len(held), np.uint8), levels, self.out)
-
-
-class Shifted(PowerOp):
-    """The input over 2^`factor`, as codes of another step, by a shift; of a format without a sign, a ReLU too."""
-
-    kind = Kind.RESCALE
-    rounds = True
-
-    def __init__(self, channels: int, x: Log2, y: Log2, factor: int, out: Number) -> None:
-        super().__init__()
-        self.channels, self.x, self.log2, self.factor, self.out = channels, x, y, factor, out
-
-    def real(self, *x: Tensor) -> Tensor:
-        """Quotients in float32."""
-        return x[0] * 2.0**-self.factor
-
-    def plain(self, *x: Tensor) -> Tensor:
-        """Quotients, and the ReLU."""
-        return self.real(*x) if self.out.signed else F.relu(self.real(*x))
-
-    def _shift(self) -> int:
-        return round(float(self.log2() - self.x())) + self.factor
-
-    def exact(self, *x: Tensor) -> Tensor:
-        """Codes over 2^shift."""
-        return x[0] / (1 << self._shift())
-
-    def operator(self) -> Operator:
-        """A rescale by a shift."""
-        return _shifts(np.full(self.channels, self._shift()), np.zeros(self.channels, np.int8), self.out)
-
-
-def _shifts(shift: Integers, bias: Integers, out: Number) -> Rescale:
-    count = len(shift)
-    nothing, ones = np.zeros(count, np.int32), np.ones(count, np.int32)
-    return Rescale(nothing, ones, shift.astype(np.uint8), bias, Rounding.HALF_UP, 33, out)
 
 
 class Euler(PowerOp):
@@ -382,34 +347,6 @@ class Places(PowerOp):
     def operator(self) -> Operator:
         """A position."""
         return Position(whole(self._codes()).astype(np.int16), self.out)
-
-
-class Product(PowerOp):
-    """Sums of products of two tensors, head by head; see `fxsim.operators.Matmul`."""
-
-    kind = Kind.MATMUL
-
-    def __init__(self, heads: int, terms: int, transposed: bool, first: Log2, second: Log2) -> None:
-        super().__init__()
-        self.heads, self.terms, self.transposed = heads, terms, transposed
-        self.log2 = lambda: first() + second()
-        # Of any two int8: wider than what its formats need.
-        self.out = Number(bits_needed(terms * -128 * 127, terms * 128 * 128))
-
-    def real(self, *x: Tensor) -> Tensor:
-        """Sums in float32, or float64 of such."""
-        n, rows, columns, _ = x[0].shape
-        a, b = (
-            part.reshape(n, -1, self.heads, part.shape[-1] // self.heads).transpose(1, 2) for part in x
-        )  # [n, head, place, channel of the head]
-        y = a @ (b.transpose(2, 3) if self.transposed else b)
-        return y.transpose(1, 2).reshape(n, rows, columns, -1)
-
-    exact = real
-
-    def operator(self) -> Operator:
-        """A matmul."""
-        return Matmul(self.heads, self.terms, self.transposed, self.out)
 
 
 class Joined(PowerOp):
@@ -613,15 +550,16 @@ class OdeNetwork(OpNetwork):
     def _build_attention(self, x: str, state: Log2) -> None:
         config, channels, bits = self.config, self.config.channels[-1], self.formats.activation_bits
         k, v = (self._scale(f"mhsa_{part}") for part in ("k", "v"))
-        limits = SCORE_LOG2 if config.attention is AttentionRule.SOFTMAX else (-math.inf, math.inf)
+        limits = (-math.inf, math.inf) if config.attention is AttentionRule.RELU else SCORE_LOG2
         q = self._scale("mhsa_q", lambda: (limits[0] - SHIFT_LIMIT - k(), limits[1] - k()))
         pointwise, places = (channels, channels, 1), config.places.bit_length() - 1
         for name, scale in (("q", q), ("k", k), ("v", v)):
             self._convolution(f"mhsa.{name}", x, pointwise, (state, scale))
         self.add("mhsa.k_there", Places(config.places, channels, k, bits), "mhsa.k")
         self.add("mhsa.key", Shifted(channels, k, k, 0, self._number), "mhsa.k_there")
-        self.add("mhsa.products", Product(config.heads, channels // config.heads, True, q, k), "mhsa.q", "mhsa.key")
-        several = config.heads * config.places
+        heads, int8s = config.heads, (INT8, INT8)
+        self.add("mhsa.products", Product(heads, channels // heads, True, (q, k), int8s), "mhsa.q", "mhsa.key")
+        several = heads * config.places
         if config.attention is AttentionRule.RELU:
             a = self._scale("mhsa_attention", lambda: (q() + k(), q() + k() + SHIFT_LIMIT))
             weights = Number(min(bits, 7), Sign.UNSIGNED)
@@ -632,10 +570,10 @@ class OdeNetwork(OpNetwork):
                 "mhsa_scores", lambda: (torch.maximum(q() + k(), torch.tensor(SCORE_LOG2[0])), SCORE_LOG2[1])
             )
             self.add("mhsa.scores", Shifted(several, lambda: q() + k(), scores, 0, INT8), "mhsa.products")
-            for name, op, inputs in softmax_operators(config.heads, config.places, scores):
+            for name, op, inputs in SOFTMAX[config.attention](config.side, heads, scores):
                 self.add(f"mhsa.{name}", op, *(f"mhsa.{read}" for read in inputs))
                 a, places = op.log2, 0  # the last one's; no division by T is left
-        self.add("mhsa.sums", Product(config.heads, config.places, False, a, v), "mhsa.attention", "mhsa.v")
+        self.add("mhsa.sums", Product(heads, config.places, False, (a, v), int8s), "mhsa.attention", "mhsa.v")
         y = self._scale("mhsa_heads", lambda: (a() + v() - places, a() + v() - places + SHIFT_LIMIT))
         self.add("mhsa.heads", Shifted(channels, lambda: a() + v(), y, places, self._number), "mhsa.sums")
         self._convolution("mhsa.o", "mhsa.heads", pointwise, (y, state))

@@ -12,11 +12,12 @@ With what is proved of each module (`schedule_composed.py`) it follows that the 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
+from math import lcm, prod
 from typing import Any
 
 import numpy as np
 
-from fxsim.contract import Number, Tensor
+from fxsim.contract import Division, Number, Rounding, Tensor
 from fxsim.contract.arithmetic import Integers
 from fxsim.errors import FxsimError
 from fxsim.graph import INPUT, Graph, Node
@@ -24,16 +25,25 @@ from fxsim.operators import (
     FEATURE_MAPS,
     Add,
     Affine,
+    Argmax,
+    Concat,
     Conv,
     Flatten,
     Linear,
     Lut,
+    Matmul,
     MaxPool,
+    MultiplyAdd,
     NotTaken,
     OperatorTable,
     Pool,
+    Position,
     Relu,
+    Rescale,
+    Reshape,
+    SumPool,
     Threshold,
+    WeightedAdd,
 )
 from fxsim.prove.instances import Elaborated, contents_of
 from fxsim.prove.schedule_constants import split_levels
@@ -227,9 +237,10 @@ class _Reader:
             self._of_input(joined, tensor)
             return
         (node,) = (node for node in self.graph.nodes if node.name == name)
-        if isinstance(node.op, Flatten):
+        if isinstance(node.op, Flatten | Reshape):
             if node.op.order != tuple(range(len(self.graph.tensors[node.inputs[0]].axes))):
-                raise MismatchError(f"node '{name}' flattens in the order {node.op.order}, which no module does")
+                word = "flattens" if isinstance(node.op, Flatten) else "reshapes"
+                raise MismatchError(f"node '{name}' {word} in the order {node.op.order}, which no module does")
             self._tensor(node.inputs[0], joined, own)
             return
         if valid not in self.givers:
@@ -349,19 +360,24 @@ class _Reader:
         self._tensor(name, self._input(window_cell, "s_axis"), lanes)
 
     def sums(self, node: Node, cell: Cell, own: int) -> None:
-        """Hold an instance of few_linear to a convolution, or a linear over channels."""
+        """Hold an instance of few_linear to a convolution, or a linear over channels, or window_sum to a depthwise one.
+
+        Where a convolution has several groups, few_linear has weights of 0 for the channels of the others.
+        """
         op: Any = node.op
+        if isinstance(op, Conv) and cell.module == "window_sum":
+            self.depthwise(node, cell, own)
+            return
         what, x, y = f"node '{node.name}'", self.graph.tensors[node.inputs[0]], self.graph.tensors[node.name]
-        weight: Integers = op.weight.reshape(len(op.weight), -1).astype(np.int64)
         conv = isinstance(op, Conv)
+        weight, number = _whole_weight(op) if conv else (op.weight, op.weight_number)
+        weight = weight.reshape(len(weight), -1).astype(np.int64)
         self._expect(cell, what, {}, "few_linear")
         lanes = cell.numbers["LANES"]
         if lanes < 1 or x.shape[-1] % lanes:
             raise MismatchError(
                 f"'{cell.name}' takes {lanes} values a beat, '{node.inputs[0]}' has {x.shape[-1]} channels"
             )
-        if conv and op.groups != 1:
-            raise MismatchError(f"{what} has {op.groups} groups, few_linear has one")
         if not conv and (op.shift.any() or op.bias.any() or op.over.value != "channels"):
             raise MismatchError(f"{what} shifts or moves its sums, or sums over tokens, which few_linear does not")
         signs = conv and x.number.bipolar and any(op.padding)
@@ -371,20 +387,17 @@ class _Reader:
             "OUT_LANES": own,
             "X_W": 2 if signs else x.number.bits,
             "X_KIND": _SIGNED if signs else _kind(x.number),
-            "W_W": op.weight_number.bits,
-            "W_BIPOLAR": int(op.weight_number.bipolar),
+            "W_W": number.bits,
+            "W_BIPOLAR": int(number.bipolar),
             "ACC_W": y.number.bits,
         }
         self._expect(cell, what, asked)
-        ends = np.stack([weight * x.number.low, weight * x.number.high])
-        low, high = int(ends.min(0).sum(1).min()), int(ends.max(0).sum(1).max())
-        if not y.number.signed or y.number.bipolar or low < y.number.low or high > y.number.high:
-            raise MismatchError(f"{what} has sums of {low} to {high}, which {y.number} does not hold")
-        bits, size = op.weight_number.bits, weight.shape[1]
+        _refuse_narrow(what, weight, x.number, y.number)
+        bits, size = number.bits, weight.shape[1]
         words = self._words(cell, "W_FILE", len(weight) // own, own * size * bits)
         for n, row in enumerate(weight.tolist()):
             word = words[n // own] >> (n % own * size * bits)
-            stored = [_value(word >> (bits * k) & ((1 << bits) - 1), op.weight_number) for k in range(size)]
+            stored = [_value(word >> (bits * k) & ((1 << bits) - 1), number) for k in range(size)]
             if stored != row:
                 k = next(k for k in range(size) if stored[k] != row[k])
                 raise MismatchError(
@@ -395,6 +408,43 @@ class _Reader:
             self.windows(node, cell, lanes, signs, (kernel, op.stride, op.dilation, op.padding))
         else:
             self._tensor(node.inputs[0], self._input(cell, "s_axis"), lanes)
+
+    def depthwise(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of window_sum to a convolution of a group for each channel, with one output each."""
+        op: Any = node.op
+        what, x, y = f"node '{node.name}'", self.graph.tensors[node.inputs[0]], self.graph.tensors[node.name]
+        channels, rows, columns, each = op.weight.shape
+        if not op.groups == channels == x.shape[-1] or each != 1:
+            raise MismatchError(f"{what} is no convolution of one channel each, which window_sum is")
+        weight: Integers = op.weight.reshape(channels, -1).astype(np.int64)
+        _refuse_narrow(what, weight, x.number, y.number)
+        signs = x.number.bipolar and any(op.padding)
+        bits = cell.numbers["W_W"]
+        self.window_sums(node, cell, own, rows * columns, signs, y.number.bits)
+        if bits < 1:
+            raise MismatchError(f"'{cell.name}' has no weights, {what} has")
+        words = self._words(cell, "W_FILE", rows * columns * channels // own, own * bits)
+        for c, place in product(range(channels), range(rows * columns)):
+            word = words[place * (channels // own) + c // own] >> (c % own * bits)
+            stored = _signed(word & ((1 << bits) - 1), bits)
+            if stored != weight[c, place]:
+                raise MismatchError(
+                    f"{cell.files['W_FILE']}: weight {place} of channel {c} is {stored}, {what} has {weight[c, place]}"
+                )
+        self.windows(node, cell, own, signs, ((rows, columns), op.stride, op.dilation, op.padding))
+
+    def window_sums(self, node: Node, cell: Cell, own: int, places: int, signs: bool, bits: int) -> None:
+        """MismatchError unless an instance is a window_sum of so many places of a node's input, `bits` wide."""
+        x = self.graph.tensors[node.inputs[0]]
+        asked = {
+            "PLACES": places,
+            "WORDS": x.shape[-1] // own,
+            "LANES": own,
+            "X_W": 2 if signs else x.number.bits,
+            "X_KIND": _SIGNED if signs else _kind(x.number),
+            "ACC_W": bits,
+        }
+        self._expect(cell, f"node '{node.name}'", asked, "window_sum")
 
     def threshold(self, node: Node, cell: Cell, own: int) -> None:
         """Hold an instance of threshold to a node: the level of every value of every channel."""
@@ -436,6 +486,124 @@ class _Reader:
                         f"{what} has {asks}"
                     )
         self._tensor(node.inputs[0], self._input(cell, "s_axis"), own)
+
+    def affine(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of few_affine to a node that scales each value, or moves it, by constants."""
+        rows = _constants(node)
+        x = self.graph.tensors[node.inputs[0]].number
+        rounding = _ROUNDINGS[node.op.rounding] if isinstance(node.op, Rescale) else 0
+        self.scaled(node, cell, own, rows, x, (x.low, x.high), isinstance(node.op, Relu), rounding)
+        self._tensor(node.inputs[0], self._input(cell, "s_axis"), own)
+
+    def sum_pool(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of few_affine, and that of window_sum before it, to sums of windows that are divided."""
+        op: Any = node.op
+        what, x = f"node '{node.name}'", self.graph.tensors[node.inputs[0]]
+        places, shift = op.kernel[0] * op.kernel[1], op.divisor.bit_length() - 1
+        if op.saturating or op.divisor != 1 << shift or (op.rounding is Division.ZERO and x.number.low < 0):
+            raise MismatchError(f"{what} saturates or divides its sums as window_sum and few_affine do not")
+        # Rounded down; towards zero is down where nothing is negative.
+        added = 0 if op.rounding is Division.HALF_UP else -(1 << shift >> 1)
+        self._expect(cell, what, {}, "few_affine")
+        sums, low, high = Number(cell.numbers["X_W"]), places * x.number.low, places * x.number.high
+        if low < sums.low or high > sums.high:
+            raise MismatchError(f"{what} has sums of {low} to {high}, which {sums} does not hold")
+        self.scaled(node, cell, own, [(1, added, shift, 0)], sums, (low, high))
+        stream = self._input(cell, "s_axis")
+        before, port = self.givers.get(stream[0], (cell, ""))
+        self.window_sums(node, before, own, places, False, sums.bits)
+        self._expect(before, what, {"W_W": 0})
+        if (before.ports[f"{port}_tready"], before.ports[f"{port}_tdata"]) != (stream[1:2], stream[2:]):
+            raise MismatchError(f"'{before.name}': its output is joined to other data or another ready")
+        self.reached.add(before.name)
+        self.windows(node, before, own, False, (op.kernel, op.stride, (1, 1), (0, 0, 0, 0)))
+
+    def scaled(
+        self,
+        node: Node,
+        cell: Cell,
+        own: int,
+        rows: list[tuple[int, ...]],
+        x: Number,
+        values: tuple[int, int],
+        relu: bool = False,
+        rounding: int = 0,
+    ) -> None:
+        """Hold an instance of few_affine to clip(floor((x w + a) / 2^s + 1/2) + b), clipped to the node's format.
+
+        `rows`: w, a, s, b of each value, which come round with the values of an image; `values`: the least and
+        the greatest x; `relu`: nothing is below 0; `rounding`: where ties go, as the module has it.
+        """
+        y = self.graph.tensors[node.name]
+        asked = {"LANES": own, "X_W": x.bits, "X_SIGNED": int(x.signed), "Y_W": y.number.bits,
+                 "Y_SIGNED": int(y.number.signed), "RELU": int(relu), "ROUNDING": rounding}  # fmt: skip
+        self._expect(cell, f"node '{node.name}'", asked, "few_affine")
+        if x.bipolar or y.number.bipolar:
+            raise MismatchError(f"node '{node.name}' scales bits of -1 and 1, which few_affine does not")
+        widths = [cell.numbers[f"{letter}_W"] for letter in "WASB"]
+        self._rounds(node, cell, rows, widths, "wasb", lambda w, a: [w * end + a for end in values])
+
+    def weighted_add(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of few_weighted_add to a node."""
+        op: Any = node.op
+        what, y = f"node '{node.name}'", self.graph.tensors[node.name]
+        x, r = (self.graph.tensors[name].number for name in node.inputs)
+        if x.bipolar or r.bipolar or y.number.bipolar:
+            raise MismatchError(f"{what} joins bits of -1 and 1, which few_weighted_add does not")
+        asked = {"LANES": own, "X_W": x.bits, "X_SIGNED": int(x.signed), "R_W": r.bits, "R_SIGNED": int(r.signed),
+                 "Y_W": y.number.bits, "Y_SIGNED": int(y.number.signed)}  # fmt: skip
+        self._expect(cell, what, asked, "few_weighted_add")
+        rows = list(zip(*op.weight.tolist(), op.shift.tolist(), strict=True))
+        widths = [cell.numbers["W_W"], cell.numbers["W_W"], cell.numbers["S_W"]]
+
+        def ends(w: int, v: int) -> list[int]:
+            return [sum(both) for both in zip(_ends(w, x), _ends(v, r), strict=True)]
+
+        self._rounds(node, cell, rows, widths, "wvs", ends)
+        for port, name in zip(("s0_axis", "s1_axis"), node.inputs, strict=True):
+            self._tensor(name, self._input(cell, port), own)
+
+    def _rounds(
+        self,
+        node: Node,
+        cell: Cell,
+        rows: list[tuple[int, ...]],
+        widths: list[int],
+        names: str,
+        ends: Callable[[int, int], list[int]],
+    ) -> None:
+        """Hold the constants that come round in an instance's ROM to those of each value of an image.
+
+        `rows`: of each value; `widths`: of each constant in the ROM, in bits, with a letter of `names`, of which only s
+        has no sign; one of 0 bits is 1. `ends`: of the first two constants the least and the greatest sum of products.
+        """
+        what, size = f"node '{node.name}'", self.graph.tensors[node.name].size
+        lanes, period, each = cell.numbers["LANES"], cell.numbers["PERIOD"], sum(widths)
+        if period < 1 or period % lanes or size % period:
+            raise MismatchError(
+                f"'{cell.name}' ({cell.module}) has PERIOD {period}, {what} asks for a divisor of {size} values"
+            )
+        words = self._words(cell, "C_FILE", period // lanes, lanes * each)
+        stored = []
+        for c in range(period):
+            word, numbers = words[c // lanes] >> (c % lanes * each), []
+            for name, bits in zip(names, widths, strict=True):
+                code = word & ((1 << bits) - 1)
+                numbers.append(1 if not bits else code if name == "s" else _signed(code, bits))
+                word >>= bits
+            stored.append(tuple(numbers))
+        for i in range(lcm(period, len(rows))):
+            if stored[i % period] != rows[i % len(rows)]:
+                k = next(k for k, name in enumerate(names) if stored[i % period][k] != rows[i % len(rows)][k])
+                raise MismatchError(
+                    f"{cell.files['C_FILE']}: {names[k]} of value {i} is {stored[i % period][k]}, {what} has "
+                    f"{rows[i % len(rows)][k]}"
+                )
+        beyond = 1 << (cell.numbers["ACC_W"] - 1)
+        for first, second, *_ in stored:
+            wrong = [end for end in ends(first, second) if not -beyond <= end < beyond]
+            if wrong:
+                raise MismatchError(f"'{cell.name}' sums in {cell.numbers['ACC_W']} bits, {what} makes {wrong[0]}")
 
     def table(self, node: Node, cell: Cell, own: int) -> None:
         """Hold an instance of full_table to a node: every entry of every channel."""
@@ -483,6 +651,154 @@ class _Reader:
         for port, name in zip(("s0_axis", "s1_axis"), node.inputs, strict=True):
             self._tensor(name, self._input(cell, port), own)
 
+    def concat(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of channel_concat to a node: the first input's channels, then the second's."""
+        tensors = [self.graph.tensors[name] for name in node.inputs]
+        words = [tensor.shape[-1] // own for tensor in tensors]
+        asked = {"X_WORDS": words[0], "R_WORDS": words[1], "DATA_W": own * tensors[0].number.bits}
+        self._expect(cell, f"node '{node.name}'", asked, "channel_concat")
+        for port, name in zip(("s0_axis", "s1_axis"), node.inputs, strict=True):
+            self._tensor(name, self._input(cell, port), own)
+
+    def products(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of few_matmul to a node: x is the first input, whose rows stream, r the second."""
+        op: Any = node.op
+        what, y = f"node '{node.name}'", self.graph.tensors[node.name]
+        x, r = (self.graph.tensors[name] for name in node.inputs)
+        if x.number.bipolar or r.number.bipolar:
+            raise MismatchError(f"{what} multiplies bits of -1 and 1, which '{cell.module}' does not")
+        ends = [a * b for a, b in product((x.number.low, x.number.high), (r.number.low, r.number.high))]
+        low, high = op.terms * min(ends), op.terms * max(ends)
+        if not y.number.signed or y.number.bipolar or low < y.number.low or high > y.number.high:
+            raise MismatchError(f"{what} has sums of {low} to {high}, which {y.number} does not hold")
+        if cell.module == "few_product":
+            self.one_by_one(node, cell, own)
+            return
+        streams = [self._input(cell, port) for port in ("s0_axis", "s1_axis")]
+        lanes = [(len(stream) - 2) // each.number.bits for stream, each in zip(streams, (x, r), strict=True)]
+        asked = {
+            "PLACES": prod(x.shape[:-1]),
+            "HEADS": op.heads,
+            "TERMS": op.terms,
+            "COLUMNS": prod(r.shape[:-1]) if op.transposed else r.shape[-1] // op.heads,
+            "TRANSPOSED": int(op.transposed),
+            "X_LANES": lanes[0],
+            "R_LANES": lanes[1],
+            "OUT_LANES": own,
+            "X_W": x.number.bits,
+            "X_SIGNED": int(x.number.signed),
+            "R_W": r.number.bits,
+            "R_SIGNED": int(r.number.signed),
+            "ACC_W": y.number.bits,
+        }
+        self._expect(cell, what, asked, "few_matmul")
+        if (asked["TERMS"] % lanes[1] if op.transposed else lanes[1] != own) or asked["COLUMNS"] % own:
+            raise MismatchError(f"'{cell.name}' takes {lanes[1]} values of '{node.inputs[1]}' a beat, gives {own}")
+        for stream, name, count in zip(streams, node.inputs, lanes, strict=True):
+            self._tensor(name, stream, count)
+
+    def one_by_one(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of few_product to a node: a single place, each value of x with those of its head of r."""
+        op: Any = node.op
+        what, y = f"node '{node.name}'", self.graph.tensors[node.name]
+        x, r = (self.graph.tensors[name] for name in node.inputs)
+        if op.terms != 1 or prod(x.shape[:-1]) != 1 or prod(r.shape[:-1]) != 1:
+            raise MismatchError(f"{what} has sums of several products, or several places, which few_product has not")
+        asked = {
+            "COLUMNS": r.shape[-1] // op.heads,
+            "LANES": own,
+            "X_W": x.number.bits,
+            "X_SIGNED": int(x.number.signed),
+            "R_W": r.number.bits,
+            "R_SIGNED": int(r.number.signed),
+            "Y_W": y.number.bits,
+        }
+        self._expect(cell, what, asked, "few_product")
+        if asked["COLUMNS"] % own:
+            raise MismatchError(f"'{cell.name}' gives {own} products a beat, {what} has {asked['COLUMNS']} a head")
+        for port, name, lanes in zip(("s0_axis", "s1_axis"), node.inputs, (1, own), strict=True):
+            self._tensor(name, self._input(cell, port), lanes)
+
+    def argmax(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of channel_argmax to a node."""
+        op: Any = node.op
+        x, y = self.graph.tensors[node.inputs[0]], self.graph.tensors[node.name]
+        stream = self._input(cell, "s_axis")
+        lanes = (len(stream) - 2) // x.number.bits
+        asked = {
+            "WORDS": x.shape[-1] // max(1, lanes),
+            "LANES": lanes,
+            "CLASSES": op.classes,
+            "X_W": x.number.bits,
+            "X_SIGNED": int(x.number.signed and not x.number.bipolar),
+            "Y_W": own * y.number.bits,
+        }
+        self._expect(cell, f"node '{node.name}'", asked, "channel_argmax")
+        self._tensor(node.inputs[0], stream, lanes)
+
+
+def _whole_weight(op: Conv) -> tuple[Integers, Number]:
+    """The weights of a convolution for all channels of its input, and their format: 0 for those of other groups.
+
+    Bits of -1 and 1 have no 0: these are numbers of two bits then.
+    """
+    if op.groups == 1:
+        return op.weight, op.weight_number
+    outputs, rows, columns, each = op.weight.shape
+    whole = np.zeros((outputs, rows, columns, each * op.groups), np.int64)
+    for n in range(outputs):
+        first = n // (outputs // op.groups) * each
+        whole[n, :, :, first : first + each] = op.weight[n]
+    return whole, Number(2) if op.weight_number.bipolar else op.weight_number
+
+
+def _refuse_narrow(what: str, weight: Integers, x: Number, y: Number) -> None:
+    """MismatchError where sums of all values times weights, [sums, values], do not fit their format."""
+    ends = np.stack([weight * x.low, weight * x.high])
+    low, high = int(ends.min(0).sum(1).min()), int(ends.max(0).sum(1).max())
+    if not y.signed or y.bipolar or low < y.low or high > y.high:
+        raise MismatchError(f"{what} has sums of {low} to {high}, which {y} does not hold")
+
+
+_ROUNDINGS = {Rounding.HALF_UP: 0, Rounding.FLOOR: 0, Rounding.HALF_EVEN: 1, Rounding.HALF_AWAY: 2, Rounding.DOUBLE: 3}
+"""ROUNDING of a few_affine that a rescale asks for; one that rounds down by its constants."""
+
+
+def _constants(node: Node) -> list[tuple[int, ...]]:
+    """The w, a, s, b of each value that a node makes clip(floor((x w + a) / 2^s + 1/2) + b) of, in their order."""
+    op: Any = node.op
+    if isinstance(op, Relu):
+        return [(1, 0, 0, 0)]
+    if isinstance(op, Position):
+        return [(1, a, 0, 0) for a in op.table.reshape(-1).tolist()]
+    if isinstance(op, Affine):
+        columns = op.weight, 0 * op.shift, op.shift, op.bias
+    elif isinstance(op, MultiplyAdd):
+        columns = op.weight, op.bias, op.shift, 0 * op.shift
+    else:
+        assert isinstance(op, Rescale)
+        columns = op.multiplier, 0 * op.shift, op.shift, op.bias
+    rows = [*zip(*(column.tolist() for column in columns), strict=True)]
+    if not isinstance(op, Rescale):
+        return rows
+    # Of whole numbers n, floor(n / 2^s) = floor((n - 2^(s - 1)) / 2^s + 1/2) where s is not 0; and twice is first
+    # floor((n + 2^30) / 2^31), which is all that few_affine sees of a shift above 31.
+    below = [
+        (1 << s >> 1)
+        if op.rounding is Rounding.FLOOR
+        else -(1 << 30)
+        if op.rounding is Rounding.DOUBLE and s > 31
+        else 0
+        for _, _, s, _ in rows
+    ]
+    addends = op.addend.tolist()
+    return [(w, w * addend - half, s, b) for (w, _, s, b), addend, half in zip(rows, addends, below, strict=True)]
+
+
+def _ends(factor: int, number: Number) -> list[int]:
+    """The least and the greatest product of a factor with a value of a format."""
+    return sorted((factor * number.low, factor * number.high))
+
 
 def _kind(number: Number) -> int:
     return _BIPOLAR if number.bipolar else _SIGNED if number.signed else _UNSIGNED
@@ -509,8 +825,14 @@ _CHECKS: OperatorTable[_Check] = OperatorTable(
         Lut: _Reader.table,
         MaxPool: _Reader.greatest,
         Add: _Reader.add,
-        **dict.fromkeys((Affine, Relu, Pool), _NOT_TAKEN),
+        Pool: _NOT_TAKEN,
         **dict.fromkeys(FEATURE_MAPS, _NOT_TAKEN),
-        Flatten: NotTaken("because its result is its input's stream"),
+        **dict.fromkeys((Affine, MultiplyAdd, Position, Relu, Rescale), _Reader.affine),
+        SumPool: _Reader.sum_pool,
+        WeightedAdd: _Reader.weighted_add,
+        Argmax: _Reader.argmax,
+        Concat: _Reader.concat,
+        Matmul: _Reader.products,
+        **dict.fromkeys((Flatten, Reshape), NotTaken("because its result is its input's stream")),
     },
 )

@@ -70,7 +70,8 @@ class Properties:
     expressions by whose values in the cycle before it is proved case by case. `contents`: of ghost memories, words that
     runs by chance begin with. `steady`: of inputs, the ends of one that is drawn once for such a run; `chances`:
     of inputs, how often they are not 0 in it. `opened`: of modules that are needed, further ports and what drives them,
-    so that the ghost sees inside. `set_by_patch`: parameters that a patch sets, and Yosys is not given.
+    so that the ghost sees inside. `set_by_patch`: parameters that a patch sets, and Yosys is not given. `absent`: ROMs
+    of the module's text that it has not with these parameters.
     `cycles`: of the longest run in which something must be reached; `slow`: whether it may take so long that runs
     without resets come first.
     """
@@ -93,6 +94,7 @@ class Properties:
     steady: dict[str, tuple[int, int]] = field(default_factory=dict)
     opened: dict[str, tuple[str, str]] = field(default_factory=dict)
     set_by_patch: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     chances: dict[str, float] = field(default_factory=dict)
     cycles: int = 4000
     slow: bool = False
@@ -277,8 +279,10 @@ def prove_module(
         state.name.rpartition(".")[2].removesuffix("" if made.netlist.cells[state.cell].sort.address else "[0]")
         for state in made.netlist.states
     }
-    if not constants <= memories:
-        raise ToolError(f"the netlist of '{properties.module}' has no memory {', '.join(sorted(constants - memories))}")
+    expected = constants - {*properties.absent}
+    if constants & memories != expected:
+        has, asked = (", ".join(sorted(names)) or "none" for names in (constants & memories, expected))
+        raise ToolError(f"the netlist of '{properties.module}' has the ROMs {has}, expected {asked}")
     proof = _Proof(made.netlist, properties, evidence, seconds)
     verdicts = proof.holds()
     if all(verdict.verdict == "proved" for verdict in verdicts):

@@ -8,7 +8,18 @@ row and column, products are added in numbers of 40 bits. Modules with constants
 from collections.abc import Callable
 
 from fxsim.prove.schedule import Progress, Properties
-from fxsim.prove.schedule_constants import WIDE, counter, full_table, joined, slice_wide, threshold
+from fxsim.prove.schedule_channels import channel_argmax, channel_concat, window_sum
+from fxsim.prove.schedule_constants import (
+    WIDE,
+    counter,
+    few_affine,
+    few_weighted_add,
+    full_table,
+    joined,
+    slice_wide,
+    threshold,
+)
+from fxsim.prove.schedule_matmul import few_matmul, few_product
 from fxsim.prove.schedule_modules import (
     FUNCTION,
     READY,
@@ -21,9 +32,8 @@ from fxsim.prove.schedule_modules import (
     stable,
     stays,
 )
+from fxsim.prove.schedule_pipeline import BIPOLAR, pipeline, tree
 
-_BIPOLAR = 2
-"""Bits of -1 and 1, as X_KIND says it."""
 _ROUNDS = 4
 """Rings by which rows are moved before they are taken modulo one: enough for any above the image that is read."""
 
@@ -135,24 +145,17 @@ def window_max(parameters: dict[str, int]) -> Properties:
 # --- Sums of products ------------------------------------------------------------------------------------------------
 
 
-def _tree(lanes: int, p: dict[str, int]) -> tuple[int, list[int], bool]:
-    """Products that a node of the first level adds, nodes of each level, and whether matches are counted."""
-    match = p["X_KIND"] == _BIPOLAR and bool(p["W_BIPOLAR"])
-    group = 8 if match else 4 if p["X_W"] + p["W_W"] <= 4 else 1
-    levels = [-(-lanes // group)]
-    while levels[-1] > 1:
-        levels.append(-(-levels[-1] // 4))
-    return group, levels, match
-
-
 def few_dot_product(parameters: dict[str, int]) -> Properties:
     """A pipelined sum of products of few bits: the sum of each row, so many enabled cycles later."""
     p = dict(parameters)
     lanes, x_bits, w_bits, acc = (p[name] for name in ("LANES", "X_W", "W_W", "ACC_W"))
-    group, levels, match = _tree(lanes, p)
+    group, levels, match = tree(lanes, p)
     latency = len(levels) + match
-    wide = 32
-    nodes, holds = [], {}
+    # A product of numbers needs no more bits than both have; of bits and numbers, one more than these.
+    wide, narrow = 32, x_bits + w_bits
+    nodes: list[str] = []
+    holds: dict[str, str] = {}
+    splits: dict[str, tuple[str, ...]] = {}
 
     def total(parts: list[str]) -> str:
         """A sum in pairs, pairs of pairs, and so on."""
@@ -165,13 +168,13 @@ def few_dot_product(parameters: dict[str, int]) -> Properties:
             # Of products that are -1 or 1 those that are 1 are counted.
             nodes.append(f"wire [{wide - 1}:0] gh_p{k} = {{{wide - 1}'d0, gh_x[{k}] == gh_w[{k}]}};")
             continue
-        x = "" if p["X_KIND"] == _BIPOLAR else slice_wide("gh_x", x_bits * k, x_bits, p["X_KIND"] == 0, wide)
-        w = "" if p["W_BIPOLAR"] else slice_wide("gh_w", w_bits * k, w_bits, signed=True, wide=wide)
+        x = "" if p["X_KIND"] == BIPOLAR else slice_wide("gh_x", x_bits * k, x_bits, p["X_KIND"] == 0, narrow)
+        w = "" if p["W_BIPOLAR"] else slice_wide("gh_w", w_bits * k, w_bits, signed=True, wide=narrow)
         product = f"gh_x{k} * gh_w{k}"
         if not x or not w:
             product = f"gh_x[{k}] ? gh_w{k} : -gh_w{k}" if w else f"gh_w[{k}] ? gh_x{k} : -gh_x{k}"
         for name, text in ((f"gh_x{k}", x), (f"gh_w{k}", w), (f"gh_p{k}", product)):
-            nodes += [f"wire signed [{wide - 1}:0] {name} = {text};"] if text else []
+            nodes += [f"wire signed [{narrow - 1}:0] {name} = {text};"] if text else []
     for k in range(levels[0]):
         own = [f"gh_p{j}" for j in range(group * k, min(group * (k + 1), lanes))]
         own += [f"{wide}'d0"] * (group - len(own) if match else 0)
@@ -184,6 +187,9 @@ def few_dot_product(parameters: dict[str, int]) -> Properties:
         # Compared as numbers: a node too narrow for its sum is another number.
         equal = joined(f"level[{level}].node[{k}].value_reg == gh_n{level}_{k}" for k in range(count))
         holds[f"level{level}"] = f"!(gh_follows && gh_stage == {level}) || ({equal})"
+        # Case by case, so that what is equal before is put in its place, and products are compared where a row enters.
+        before = f"gh_follows && gh_stage == (enable ? {level - 1} : {level})" if level else "gh_follows && !enable"
+        splits[f"level{level}"] = ("enable", "gh_starts", before)
     whole = f"gh_n{len(levels) - 1}_0"
     # Of m products that are 1 and the others, -1, the sum is m - (LANES - m).
     expected = f"{whole} - ({wide}'d{lanes} - {whole})" if match else whole
@@ -234,61 +240,8 @@ def few_dot_product(parameters: dict[str, int]) -> Properties:
         },
         inputs={"gh_mark": 1},
         reached={"order": f"gh_follows && gh_stage == {latency - 1} && out_valid"},
-        splits=dict.fromkeys(holds, ("enable", "gh_starts")),
+        splits=splits,
     )
-
-
-_PIPELINE = """
-module few_dot_product #(
-    parameter LANES = 64,
-    parameter X_W = 1,
-    parameter X_KIND = 2,
-    parameter W_W = 1,
-    parameter W_BIPOLAR = 1,
-    parameter ACC_W = 8,
-    parameter TAG_W = 1
-) (
-    input wire clk, input wire rst, input wire enable, input wire in_valid,
-    input wire [LANES*X_W-1:0] x, input wire [LANES*W_W-1:0] w,
-    output wire out_valid, output wire [ACC_W-1:0] sum,
-    input wire gh_issues, input wire [LANES*X_W-1:0] gh_x, input wire [LANES*W_W-1:0] gh_w,
-    input wire [TAG_W-1:0] gh_tag, input wire [ACC_W-1:0] gh_sum, input wire [ACC_W-1:0] gh_other,
-    output wire [LATENCY-1:0] gh_valids, output wire [LATENCY-1:0] gh_hits, output wire [LATENCY*TAG_W-1:0] gh_tags
-);
-  localparam LATENCY = @LATENCY@;
-  generate
-    // Of these the sums that are meant are those of this block.
-    if (LANES != @LANES@ || X_W != @X_W@ || X_KIND != @X_KIND@ || W_W != @W_W@ || W_BIPOLAR != @W_BIPOLAR@ ||
-        ACC_W != @ACC_W@) begin : other
-      few_dot_product_has_other_parameters stop ();
-    end
-  endgenerate
-  reg [LATENCY-1:0] valid_reg;
-  reg [LATENCY-1:0] hit_reg;
-  reg [LATENCY*TAG_W-1:0] tag_reg;
-  wire [LATENCY:0] stage_valid = {valid_reg, in_valid};
-  wire [LATENCY:0] stage_hit = {hit_reg, gh_issues && x == gh_x && w == gh_w};
-  wire [(LATENCY+1)*TAG_W-1:0] stage_tag = {tag_reg, gh_tag};
-  reg [ACC_W-1:0] other_reg;
-  integer i;
-  always @(posedge clk) begin
-    if (enable) other_reg <= gh_other;
-    if (rst) valid_reg <= {LATENCY{1'b0}};
-    else if (enable) valid_reg <= stage_valid[LATENCY-1:0];
-    for (i = 0; i < LATENCY; i = i + 1) begin
-      if (enable && stage_valid[i]) begin
-        hit_reg[i] <= stage_hit[i];
-        tag_reg[i*TAG_W+:TAG_W] <= stage_tag[i*TAG_W+:TAG_W];
-      end
-    end
-  end
-  assign out_valid = valid_reg[LATENCY-1];
-  assign sum = hit_reg[LATENCY-1] ? gh_sum : other_reg;
-  assign gh_valids = valid_reg;
-  assign gh_hits = hit_reg;
-  assign gh_tags = tag_reg;
-endmodule
-"""
 
 
 def few_linear(parameters: dict[str, int]) -> Properties:
@@ -302,7 +255,7 @@ def few_linear(parameters: dict[str, int]) -> Properties:
     beats, lanes, outputs, given = (p[name] for name in ("BEATS", "LANES", "OUT", "OUT_LANES"))
     acc, beat = p["ACC_W"], p["LANES"] * p["X_W"]
     row, weights = beats * beat, beats * lanes * p["W_W"]
-    _, levels, match = _tree(beats * lanes, p)
+    _, levels, match = tree(beats * lanes, p)
     latency = len(levels) + match
     last = outputs // given - 1
     wide = max(1, last.bit_length())
@@ -322,9 +275,6 @@ def few_linear(parameters: dict[str, int]) -> Properties:
     inside = "(row_valid_reg || gh_valids != 0)"
     shifted = "s_axis_tdata" if beats == 1 else f"{{s_axis_tdata, gh_row[{row - 1}:{beat}]}}"
     block = {name: p[name] for name in ("X_W", "X_KIND", "W_W", "W_BIPOLAR", "ACC_W")} | {"LANES": beats * lanes}
-    stub = _PIPELINE.replace("@LATENCY@", str(latency))
-    for name, number in block.items():
-        stub = stub.replace(f"@{name}@", str(number))
     return Properties(
         "few_linear",
         p,
@@ -403,7 +353,7 @@ def few_linear(parameters: dict[str, int]) -> Properties:
             "offers": Progress(inside, "m_axis_tvalid", latency + 1, ("control", "weights")),
         },
         word=max(given * weights, given * acc, wide),
-        stubs=stub,
+        stubs=pipeline(latency, block),
         patches=(
             (
                 "  genvar n;\n",
@@ -697,13 +647,20 @@ COMPOSED: dict[str, Callable[[dict[str, int]], Properties]] = {
     for make in (
         axis_fifo,
         axis_fork,
+        channel_argmax,
+        channel_concat,
         few_add,
+        few_affine,
         few_dot_product,
         few_linear,
+        few_matmul,
+        few_product,
+        few_weighted_add,
         full_table,
         image_window,
         threshold,
         window_max,
+        window_sum,
     )
 }
 """The properties of each module, by its parameters."""

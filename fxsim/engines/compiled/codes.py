@@ -22,8 +22,8 @@ AFFINE_WORDS = 5
 # Programs over pixels: operators, and the fields of a step, int64 [steps, PIXEL_FIELDS].
 (
     CONV, MAX_POOL, BYTE_FUNCTION, WORD_THRESHOLD, POINTWISE_PIXELS, SUM_POOL, ENCODE, CONCAT, REORDER, ORDERED_LINEAR,
-    ARGMAX, PAD, MATMUL, POSITION,
-) = range(14)  # fmt: skip
+    ARGMAX, PAD, MATMUL, POSITION, WORD_FUNCTION,
+) = range(15)  # fmt: skip
 # The operator; where its inputs and its result start in the arena, in bytes, whether they are 32-bit words, and
 # whether they have a sign; channels and pixels of the input and the result; where its bytes and its numbers
 # start, or its first operation and how many it has; where its tap starts in the output, in bytes, or -1; bytes of a

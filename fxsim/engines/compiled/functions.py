@@ -43,6 +43,7 @@ from fxsim.engines.compiled.vectors import (
     splat,
     store,
     vector_of,
+    x86,
 )
 from fxsim.engines.compiled.views import Stack, view_of
 from fxsim.jit import cgutils, intrinsic, njit, types
@@ -74,15 +75,16 @@ def _table(builder, isa, byte, _word):
         # `vpshufb` looks up 16 entries, and gives 0 where bit 7 is set. So index - 16 h, saturating, finds nothing in
         # part h of a half below 16 h: entries are stored as changes (xor) from the part before: `program._tables`.
         undefined = ir.Constant(vector_of(I8, 16), ir.Undefined)
+        less = f"llvm.ssub.sat.v{whole.count}i8"
         totals = [None] * len(vectors)
         for half in range(2):
             indices = vectors if half == 0 else [builder.xor(v, splat(whole, -128)) for v in vectors]
             for h in range(8):
                 entries = byte(128 * half + 16 * h, vector_of(I8, 16))
-                entries = shuffle(builder, entries, undefined, [*range(16), *range(16)])
+                entries = shuffle(builder, entries, undefined, [*range(16)] * (whole.count // 16))
                 for i, index in enumerate(indices):
-                    here = call(builder, "llvm.ssub.sat.v32i8", whole, index, splat(whole, 16 * h)) if h else index
-                    found = call(builder, "llvm.x86.avx2.pshuf.b", whole, entries, here)
+                    here = call(builder, less, whole, index, splat(whole, 16 * h)) if h else index
+                    found = x86(builder, "pshufb", whole, entries, here)
                     totals[i] = found if totals[i] is None else builder.xor(totals[i], found)
         return totals
 

@@ -346,11 +346,18 @@ def _pack_threshold(packing: "Packing", part: Part) -> Packed:
 def _pack_lut(packing: "Packing", part: Part) -> Packed:
     op: Any = part.node.op
     if op.number.bits > TABLE_BITS:
-        raise ModelError(
-            f"node '{part.node.name}': the compiled engine takes a lut of up to {TABLE_BITS} bits here, its input is "
-            f"{op.number}"
-        )
+        return _pack_wide_lut(packing, op, packing.tensors[part.name].shape[-1])
     return _pack_function(packing, part, lambda x: contract.lookup(x, op.table, op.rule, op.number))
+
+
+def _pack_wide_lut(packing: "Packing", op: Lut, channels: int) -> Packed:
+    """Add the table of a lut of words for all values of its format, once where all channels have the same."""
+    rows = op.table[:1] if (op.table == op.table[0]).all() else op.table
+    every = np.arange(op.number.low, op.number.high + 1).astype(op.number.dtype)
+    table = contract.lookup(np.repeat(every[:, None], len(rows), axis=1), rows, op.rule, op.number).T
+    each = 0 if len(rows) < channels else len(every)
+    numbers = np.concatenate([[op.number.low, each], table.ravel()])
+    return Packed(codes.WORD_FUNCTION, 0, packing.parameters.add_words(numbers))
 
 
 def _every_byte(tensor: Tensor) -> npt.NDArray[Any]:

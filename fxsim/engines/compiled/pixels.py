@@ -39,6 +39,7 @@ from fxsim.engines.compiled.codes import (
     POSITION,
     REORDER,
     SUM_POOL,
+    WORD_FUNCTION,
 )
 from fxsim.engines.compiled.kernel import fence, now_ns
 from fxsim.engines.compiled.layout import round_up
@@ -73,6 +74,25 @@ def _byte_function(step, images, data, words, arena, arena_words):
         else:
             for c in range(channels):
                 arena[y + c] = data[step[P_BYTES] + 256 * c + arena[x + c]]
+
+
+@njit
+def _word_function(step, images, words, arena, arena_words):
+    """A step that looks up each word in its channel's table.
+
+    Its numbers: the least word, and from one channel's table to the next, 0 where all have one; then the tables.
+    """
+    channels = step[P_CHANNELS_IN]
+    whole = round_up(channels, CHANNEL_STEP)
+    least, each = np.int64(words[step[P_WORDS]]), np.int64(words[step[P_WORDS] + 1])
+    for pixel in range(images * step[P_PIXELS_IN]):
+        x = step[P_SRC] // 4 + pixel * whole
+        for c in range(channels):
+            found = words[step[P_WORDS] + 2 + each * c + arena_words[x + c] - least]
+            if step[P_DST_WORDS]:
+                arena_words[step[P_DST] // 4 + pixel * whole + c] = found
+            else:
+                arena[step[P_DST] + pixel * whole + c] = found + 128 * step[P_DST_SIGNED]
 
 
 @njit
@@ -201,6 +221,8 @@ def compute_pixels(
                 position(step, here, words, arena, arena_words)
             elif op == ARGMAX:
                 argmax(step, here, words, arena, arena_words)
+            elif op == WORD_FUNCTION:
+                _word_function(step, here, words, arena, arena_words)
             else:
                 _word_threshold(step, here, words, arena, arena_words)
             if measured:

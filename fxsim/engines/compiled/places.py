@@ -319,7 +319,8 @@ def ordered_linear(step, images, words, arena, arena_words):
 def matmul(step, images, words, arena, arena_words):
     """A step that sums products of two tensors, head by head: rows of the first by rows, or by columns, of the other.
 
-    Its numbers: X_HEADS and those behind.
+    Its numbers: X_HEADS and those behind. Of each head the second is laid out first, so that all sums of a row are made
+    side by side; they have 32 bits.
     """
     numbers = words[step[P_WORDS] :]
     heads, terms, others = np.int64(numbers[X_HEADS]), np.int64(numbers[X_TERMS]), np.int64(numbers[X_PIXELS])
@@ -332,20 +333,24 @@ def matmul(step, images, words, arena, arena_words):
     second, of_words, moved = step[P_SRC_2], numbers[X_WORDS], 128 * np.int64(numbers[X_SIGNED])
     if of_words:
         second //= 4
+    laid, totals = np.empty((terms, count), np.int32), np.empty(count, np.int32)
     for image in range(images):
-        start = second + image * others * other_whole
-        for pixel in range(step[P_PIXELS_IN]):
-            row = (image * step[P_PIXELS_IN] + pixel) * from_whole
-            for h in range(heads):
+        for h in range(heads):
+            start = second + image * others * other_whole + h * each
+            for k in range(terms):
                 for n in range(count):
-                    x, r = row + h * terms, start + h * each + n * across
-                    total = np.int64(0)
-                    for k in range(terms):
-                        at = r + k * along
-                        value = np.int64(arena_words[at]) if of_words else np.int64(arena[at]) - moved
-                        total += _value(step, x + k, arena, arena_words) * value
-                    place = (image * step[P_PIXELS_OUT] + pixel) * to_whole + h * count + n
-                    _put(step, place, total, arena, arena_words)
+                    at = start + n * across + k * along
+                    laid[k, n] = np.int64(arena_words[at]) if of_words else np.int64(arena[at]) - moved
+            for pixel in range(step[P_PIXELS_IN]):
+                totals[:] = 0
+                row = (image * step[P_PIXELS_IN] + pixel) * from_whole + h * terms
+                for k in range(terms):
+                    value = np.int32(_value(step, row + k, arena, arena_words))
+                    for n in range(count):
+                        totals[n] += value * laid[k, n]
+                place = (image * step[P_PIXELS_OUT] + pixel) * to_whole + h * count
+                for n in range(count):
+                    _put(step, place + n, totals[n], arena, arena_words)
 
 
 @njit

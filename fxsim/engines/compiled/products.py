@@ -47,6 +47,7 @@ from fxsim.engines.compiled.vectors import (
     splat,
     store,
     vector_of,
+    x86,
 )
 from fxsim.engines.compiled.views import Rows, Stack, view_of
 from fxsim.jit import cgutils, intrinsic, njit, types
@@ -62,8 +63,8 @@ def dot(builder, isa, total, unsigned, signed):
         return call(builder, name, total.type, total, unsigned, signed)
     pairs = vector_of(I16, 2 * isa.lanes)
     a, b = builder.bitcast(unsigned, pairs), builder.bitcast(signed, pairs)
-    if isa.name == "avx2":
-        return builder.add(total, call(builder, "llvm.x86.avx2.pmadd.wd", total.type, a, b))
+    if isa.runs:
+        return builder.add(total, x86(builder, "pmaddwd", total.type, a, b))
     # LLVM makes of this what the CPU has: one multiplication on x86 (pmaddwd).
     wide = vector_of(I32, 2 * isa.lanes)
     product = builder.mul(builder.sext(a, wide), builder.sext(b, wide), flags=["nsw"])
@@ -138,7 +139,7 @@ def _sums_in_runs(builder, isa, rows, vectors, initial, x, stream, count):
             for r in range(rows):
                 down = builder.bitcast(lane_of(signed, r), whole)
                 for v in range(vectors):
-                    yield (r, v), call(builder, "llvm.x86.avx2.pmadd.ub.sw", halves, across[v], down)
+                    yield (r, v), x86(builder, "pmaddubsw", halves, across[v], down)
 
         starts = [builder.bitcast(lane_of(head, 2 + r), halves) for r in range(rows)]
         parts = {
@@ -149,7 +150,7 @@ def _sums_in_runs(builder, isa, rows, vectors, initial, x, stream, count):
             for place, product in products(loop.index):
                 builder.store(builder.add(builder.load(parts[place]), product), parts[place])
         for place in places:
-            wide = call(builder, "llvm.x86.avx2.pmadd.wd", lanes, builder.load(parts[place]), ones)
+            wide = x86(builder, "pmaddwd", lanes, builder.load(parts[place]), ones)
             builder.store(builder.add(wide, builder.load(sum_at(place))), sum_at(place))
         builder.store(builder.gep(weights, [builder.mul(groups, I64(4 * rows))]), at)
     return [[builder.load(sum_at((r, v))) for v in range(vectors)] for r in range(rows)]
@@ -163,20 +164,16 @@ def lane_order(isa, vectors):
 def _requantise(builder, isa, sums, shifts, biases):
     """Results sat8((sum >> shift) + bias) + 128 as bytes, in the order of columns; sums hold the rounding half."""
     parts = [builder.add(builder.ashr(s, shift), bias) for s, shift, bias in zip(sums, shifts, biases, strict=True)]
-    if isa.name == "avx512":
-        # Either packing takes turns between its operands, 16 bytes by 16 bytes.
-        names = ("llvm.x86.avx512.packssdw.512", "llvm.x86.avx512.packsswb.512")
-    elif isa.name != "plain":
-        names = ("llvm.x86.avx2.packssdw", "llvm.x86.avx2.packsswb")
-    for element, bits in ((I16, 16), (I8, 8)):
+    for element, instruction in ((I16, "packssdw"), (I8, "packsswb")):
         if isa.name == "plain":
             parts = [saturate(builder, part, element) for part in parts]
             if len(parts) > 1:
                 parts = [join(builder, a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
             continue
+        # It takes turns between its operands, 16 bytes by 16 bytes.
         pairs = zip(parts[::2], parts[1::2], strict=True) if len(parts) > 1 else [(parts[0], parts[0])]
-        kind = vector_of(element, isa.lanes * 32 // bits)
-        parts = [call(builder, names[bits == 8], kind, a, b) for a, b in pairs]
+        kind = vector_of(element, isa.lanes * 32 // element.width)
+        parts = [x86(builder, instruction, kind, a, b) for a, b in pairs]
     packed = parts[0]
     columns = len(sums) * isa.lanes
     if packed.type.count > columns:

@@ -354,7 +354,7 @@ def _tables(table: Int8, out: Panels, isa: Isa) -> UInt8:
     """Tables of 256 entries, int8 [channels, 256], as the kernels look values up: by stored bytes, to stored bytes."""
     stored = np.zeros((out.rows, 256), np.uint8)
     stored[: out.channels] = _bytes(table).reshape(-1, 256) ^ np.uint8(128)
-    if isa.name in ("avxvnni", "avx2"):
+    if isa.name in ("avxvnni", "avx2", "ssse3"):
         # In each half, parts of 16 entries but the first are stored as what changes from the part before.
         parts = stored.reshape(-1, 2, 8, 16)
         changes = parts.copy()

@@ -1,11 +1,12 @@
 """Runs: sums of byte products in 16 bits that provably cannot leave them, widened to 32 bits once each.
 
 `vpmaddubsw` multiplies unsigned by signed bytes and adds neighbours in 16 bits, saturating: twice as many products as
-`vpmaddwd` has, exact where nothing saturates. What is multiplied is x - low >= 0, at most R = high - low, the proven
-range of its channel; the 32-bit start value takes low back. A 16-bit lane adds up columns 4g, 4g + 1 of the groups g of
-a run, or 4g + 2, 4g + 3. With P and N the sums of R w over its positive and its negative weights, what it adds lies in
-[N, P]. It starts from a number s with s + N >= -2^15 and s + P < 2^15, which there is where P - N < 2^16; the start
-value takes that back, too. Sums modulo 2^16 need to fit at the end of the run alone; a pair alone must not saturate.
+`vpmaddwd` has, exact where nothing saturates. SSSE3 has it as AVX2. What is multiplied is x - low >= 0, at most
+R = high - low, the proven range of its channel; the 32-bit start value takes low back. A 16-bit lane adds up columns
+4g, 4g + 1 of the groups g of a run, or 4g + 2, 4g + 3. With P and N the sums of R w over its positive and its negative
+weights, what it adds lies in [N, P]. It starts from a number s with s + N >= -2^15 and s + P < 2^15, which there is
+where P - N < 2^16; the start value takes that back, too. Sums modulo 2^16 need to fit at the end of the run alone; a
+pair alone must not saturate.
 
 Where a pair of some row of a tile could, its group is taken twice, each time with half of each weight: the run ends
 with the first half, the next starts with the second. 255 times two halves of 64 at most fit.

@@ -35,6 +35,22 @@ def call(builder, name, result, *arguments):
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
 
 
+_X86 = {
+    "pmaddubsw": {16: "ssse3.pmadd.ub.sw.128", 32: "avx2.pmadd.ub.sw"},
+    "pmaddwd": {16: "sse2.pmadd.wd", 32: "avx2.pmadd.wd"},
+    "packssdw": {16: "sse2.packssdw.128", 32: "avx2.packssdw", 64: "avx512.packssdw.512"},
+    "packsswb": {16: "sse2.packsswb.128", 32: "avx2.packsswb", 64: "avx512.packsswb.512"},
+    "pshufb": {16: "ssse3.pshuf.b.128", 32: "avx2.pshuf.b", 64: "avx512.pshuf.b.512"},
+}
+"""LLVM's names of instructions of x86, by the bytes of the registers that they take."""
+
+
+def x86(builder, name, result, *arguments):
+    """An instruction of x86 on vectors of 16, 32 or 64 bytes."""
+    of = arguments[0].type
+    return call(builder, f"llvm.x86.{_X86[name][of.count * of.element.width // 8]}", result, *arguments)
+
+
 def shuffle(builder, a, b, places):
     """A vector of the lanes of `a`, then `b`, that `places` numbers."""
     return builder.shuffle_vector(a, b, ir.Constant(vector_of(I32, len(places)), list(places)))

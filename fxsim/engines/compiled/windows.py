@@ -84,13 +84,13 @@ from fxsim.engines.compiled.vectors import (
     I32,
     I64,
     broadcast,
-    call,
     join,
     load,
     shuffle,
     splat,
     store,
     vector_of,
+    x86,
 )
 from fxsim.engines.compiled.views import address_of
 from fxsim.jit import cgutils, intrinsic, njit, types
@@ -277,7 +277,6 @@ def _tables_of(kind, columns, isa, tile):
     whole, half = vector_of(I8, size), vector_of(I16, size // 2)
     own_lanes = min(size, columns)
     sixteen = vector_of(I8, TABLE_ENTRIES)
-    name = "llvm.x86.avx512.pshuf.b.512" if size == 64 else "llvm.x86.avx2.pshuf.b"
 
     def generate(_context, builder, _signature, arguments):
         tile = _parts(builder, arguments[1])
@@ -314,7 +313,7 @@ def _tables_of(kind, columns, isa, tile):
                         entries = [join(builder, *entries[i : i + 2]) for i in range(0, len(entries), 2)]
                     (entries,) = entries
                     for v in range(vectors):
-                        found = call(builder, name, whole, entries, across[v])
+                        found = x86(builder, "pshufb", whole, entries, across[v])
                         builder.store(builder.add(builder.load(narrow[r][v]), found), narrow[r][v])
                 builder.store(builder.add(builder.load(weights), I64(columns)), weights)
             for r in range(len(rows)):

@@ -11,7 +11,7 @@ from functools import cache
 from types import FunctionType
 
 from fxsim.explain.case import Case, Change
-from fxsim.explain.hypotheses import attention, few_bits, order, requantise, rescale, simple, table
+from fxsim.explain.hypotheses import attention, few_bits, order, requantise, rescale, simple, table, weighted_add
 from fxsim.operators import (
     FEATURE_MAPS,
     ORDERS,
@@ -31,6 +31,7 @@ from fxsim.operators import (
     Rescale,
     SumPool,
     Threshold,
+    WeightedAdd,
 )
 from fxsim.plugins import find_plugins, load_plugin
 
@@ -62,6 +63,7 @@ HYPOTHESES: OperatorTable[tuple[Hypothesis, ...]] = OperatorTable(
         **dict.fromkeys(ORDERS, (*few_bits.ORDERS, *order.HYPOTHESES)),
         SumPool: (*few_bits.SUM_POOL, *order.HYPOTHESES),
         Rescale: (*rescale.RESCALE, *order.HYPOTHESES),
+        WeightedAdd: (*weighted_add.WEIGHTED_ADD, *order.HYPOTHESES),
         Matmul: (*attention.MATMUL, *order.HYPOTHESES),
         Position: (*attention.POSITION, *order.HYPOTHESES),
     },

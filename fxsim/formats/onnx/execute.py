@@ -65,7 +65,8 @@ def open_part(
         [numpy_helper.from_array(array, known) for known, array in graph.constants.items() if known in needed],
     )
     made = helper.make_model(part, opset_imports=file.opset_import, ir_version=file.ir_version)
-    entries = {"session.x64quantprecision": "1"} if unsigned else {}
+    # By default operators on codes of int8 are joined on x86 only where a rewriting to uint8 reaches them.
+    entries = {"session.qdqisint8allowed": "1", **({"session.x64quantprecision": "1"} if unsigned else {})}
     with _told():
         session = _session(made.SerializeToString(), 1, True, entries)
 

@@ -49,13 +49,15 @@ class NearTie:
 class Product:
     """The parts of the sums of a product: the scale of its inputs, those of its weights, and its bias, by output.
 
-    `inside`: what the inputs' zero point adds to each sum, a whole number; None where it is none. `stream`: the sums.
+    `codes`: the bias as the file has it, by output or one for all; None where it is of floats. `inside`: what the
+    inputs' zero point adds to each sum, a whole number; None where it is none. `stream`: the sums.
     """
 
     scale: Fraction
     scales: list[Fraction]
     inside: list[int] | None
     bias: list[Fraction]
+    codes: list[int] | None
     stream: Flow
 
 
@@ -201,20 +203,24 @@ class Builder:
             op = _made(lambda: Conv(kernel, stride, padding, dilation, groups, _weight_number(kernel), out))
             return self.add(self.name("conv"), op, x, what)
 
-        within = np.clip(shaped, INT8.low, INT8.high)
-        name, tensor = convolved(within, origin)
-        if (within != shaped).any():
-            # Weights of 9 bits, which those without a sign are less their zero point: what is beyond 8 bits by itself.
-            part, rest = (replace(x, tap=n, tensor=t) for n, t in ((name, tensor), convolved(shaped - within, origin)))
-            ones = np.ones((2, outputs), np.int16)
-            add = _made(lambda: WeightedAdd(ones, np.zeros(outputs, np.uint8), 1 + INT32.bits, out))
+        if shaped.min() >= INT8.low and shaped.max() <= INT8.high:
+            name, tensor = convolved(shaped, origin)
+        else:
+            # Weights of 9 bits, which those without a sign are less their zero point: their halves, and what is left.
+            halves = np.trunc(shaped / 2).astype(np.int64)
+            made = convolved(halves, origin), convolved(shaped - 2 * halves, origin)
+            part, rest = (replace(x, tap=n, tensor=t) for n, t in made)
+            twice = np.repeat(np.array([[2], [1]], np.int16), outputs, axis=1)
+            add = _made(lambda: WeightedAdd(twice, np.zeros(outputs, np.uint8), 2 + INT32.bits, out))
             name, tensor = self.join(self.name("add"), add, part, rest, origin)
         # The least and greatest that inputs can give, of which formats may have more.
         low, high = _sums(shaped.reshape(outputs, -1), x.low, x.high, any(padding))
         steps = Affine(tuple(s * affine.scale[0] for s in scales), tuple(offsets))
         index = np.arange(tensor.size).reshape(tensor.shape).transpose(2, 0, 1)[None]
         found = Flow(name, tensor, int(low.min()), int(high.max()), index, (steps,))
-        self.products[name] = Product(affine.scale[0], scales, _whole(insides, affine.scale[0]), added, found)
+        stated = bias.array if bias is not None else np.zeros(1, np.int64)
+        codes = stated.ravel().tolist() if stated.dtype.kind in "iu" else None
+        self.products[name] = Product(affine.scale[0], scales, _whole(insides, affine.scale[0]), added, codes, found)
         return found
 
     def _padded(self, x: Flow, affine: Affine, padding: Padding, origin: str) -> Flow:

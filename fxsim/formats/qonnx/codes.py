@@ -9,6 +9,7 @@ import numpy as np
 from fxsim.contract import TableRule
 from fxsim.contract.number import UINT8
 from fxsim.formats.qonnx import nodes
+from fxsim.formats.qonnx.build import Product
 from fxsim.formats.qonnx.exact import Affine, Boundary, Clamp, rounding_boundary
 from fxsim.formats.qonnx.int8 import (
     Float32,
@@ -56,7 +57,7 @@ def _quantize_linear(call: Call) -> Value:
         kept = _rectified(x, product.stream, zero == to.number.low)
         if kept and product.inside is not None:
             factor = (_float32(product.scale) * np.array([_float32(s) for s in product.scales])).astype(np.float32)
-            biases = _biases(product.bias, factor)
+            biases = _biases(product, factor)
             offsets = [Fraction(a + b) for a, b in zip(product.inside, biases, strict=True)]
             sums = replace(product.stream, index=x.index, steps=(Affine((_ONE,) * len(offsets), tuple(offsets)),))
             _sums_of(call, sums)
@@ -111,15 +112,20 @@ def _float32(value: Fraction) -> np.float32:
     return np.float32(float(value))
 
 
-def _biases(bias: list[Fraction], factor: Float32) -> list[int]:
-    """The int32 codes of a bias, whose scale is that of the sums."""
+def _biases(product: Product, factor: Float32) -> list[int]:
+    """The int32 codes of a bias, whose scale is that of the sums: ONNX Runtime adds them up, whatever their scale."""
+    if product.codes is None:
+        raise NotTakenError("its sums have a bias of floats, expected one of int32 behind a DequantizeLinear")
     found = []
     for channel, scale in enumerate(factor):
-        value = bias[channel if len(bias) > 1 else 0]
+        at = channel if len(product.bias) > 1 else 0
+        value = product.bias[at]
         unit = Fraction(float(scale))
         code = round(value / unit)
         if abs(code * unit - value) > abs(value) * _BIAS_ROUNDING:
             raise NotTakenError(f"the bias of channel {channel} is no whole number in the scale of its sums")
+        if product.codes[at] != code:
+            raise NotTakenError(f"the scale of the bias of channel {channel} is not that of its sums, input by weights")
         found.append(code)
     return found
 
@@ -141,6 +147,10 @@ def _dequantize_linear(call: Call) -> Value:
         return x.then(Affine((exact,), (-int(points[0]) * exact,)))
     if x.array.dtype not in (np.int8, np.uint8, np.int32) or x.table != (_ONE,):
         raise NotTakenError(f"its constant is {x.array.dtype}, expected int8, uint8 or int32")
+    if zero is not None and (zero.array.dtype != x.array.dtype or zero.table != (_ONE,)):
+        raise NotTakenError(f"its constant is {x.array.dtype}, its zero point is {zero.array.dtype}")
+    if x.array.dtype == np.int32 and points.any():
+        raise NotTakenError("its constant of int32 has a zero point that is not 0, which ONNX Runtime leaves out")
     rank = len(x.shape)
     axis = call.attribute("axis", 1)
     count = scale.array.size

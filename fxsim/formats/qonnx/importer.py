@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +20,7 @@ from fxsim.formats.qonnx.build import AXES, Builder
 from fxsim.formats.qonnx.datatypes import check_range, check_values, limits
 from fxsim.formats.qonnx.exact import Affine
 from fxsim.formats.qonnx.nodes import Call
+from fxsim.formats.qonnx.types import check_types, code_types
 from fxsim.formats.qonnx.values import Constant, Flow, NotTakenError, Value
 from fxsim.formats.text import short
 from fxsim.graph import INPUT, Model
@@ -71,8 +72,9 @@ def read_qonnx(path: Path, input_number: str | None = None) -> Read:
         raise FileError(f"{path}: {short(str(error), _REASON_LENGTH_MAX)}") from None
     values[name] = source
     refused = []
+    types = code_types(onnx)
     for node in onnx.nodes:
-        reason = _take(node, values, builder, onnx)
+        reason = _take(node, values, builder, onnx, lambda n: check_types(n, onnx, types, name))
         if reason:
             refused.append(f"{node.place}{_attributes(node)}: {reason}")
     if refused:
@@ -174,8 +176,10 @@ def _number(stated: str | None, annotated: str) -> tuple[Number | None, int]:
     return number, int(match[2] or 1)
 
 
-def _take(node: OnnxNode, values: dict[str, Value], builder: Builder, onnx: OnnxGraph) -> str | None:
-    """The reason why a node is not taken, or None; its result goes into `values`."""
+def _take(
+    node: OnnxNode, values: dict[str, Value], builder: Builder, onnx: OnnxGraph, check: Callable[[OnnxNode], None]
+) -> str | None:  # fmt: skip
+    """The reason why a node is not taken, or None; its result goes into `values`. `check`: of the types it reads."""
     handler = _HANDLERS.get(node.op)
     if node.domain not in (*DOMAINS, _MICROSOFT):
         return f"it is of the domain '{short(node.domain)}', expected one of {', '.join((*DOMAINS[1:], _MICROSOFT))}"
@@ -187,6 +191,7 @@ def _take(node: OnnxNode, values: dict[str, Value], builder: Builder, onnx: Onnx
         return None  # behind a node that is not taken
     inputs = [values[name] if name else None for name in node.inputs]
     try:
+        check(node)
         # Of TopK the indices are taken, which come second, and the mask of a Dropout is left out.
         at = 1 if node.op == "TopK" else 0
         given = [i for i, name in enumerate(node.outputs) if name]

@@ -72,11 +72,16 @@ def centred_weight(weight: Constant, zero: Constant | None, axis: int) -> Consta
     """Weights less their zero points, which are one for all or, along an axis, one for each output."""
     if weight.array.dtype not in (np.int8, np.uint8) or weight.table != (_ONE,):
         raise NotTakenError(f"its weights are {weight.array.dtype}, expected int8 or uint8")
+    if zero is not None and zero.array.dtype != weight.array.dtype:
+        raise NotTakenError(f"its weights are {weight.array.dtype}, their zero point is {zero.array.dtype}")
+    if len(weight.shape) < 2:
+        raise NotTakenError(f"its weights have the shape {weight.shape}, expected two axes or four")
     points = np.zeros(1, np.int64) if zero is None else zero.array.astype(np.int64).ravel()
     if points.size not in (1, weight.shape[axis]):
         raise NotTakenError(f"its weights have {points.size} zero points, expected 1 or {weight.shape[axis]}")
     shape = [1] * len(weight.shape)
-    shape[axis] = points.size
+    if points.size > 1:
+        shape[axis] = points.size
     return Constant.plain(weight.array.astype(np.int64) - points.reshape(shape))
 
 
@@ -96,12 +101,15 @@ def requantised(builder: Builder, sums: Flow, multiplier: Float32, zero: int, nu
     if multiplier.size not in (1, channels):
         raise NotTakenError(f"its weights have {multiplier.size} scales, expected 1 or {channels}")
     affine = sums.affine("it")
-    addends = np.array([int(affine.of(c)[1]) for c in range(channels)], np.int64)
+    whole = [int(affine.of(c)[1]) for c in range(channels)]
+    if max(map(abs, whole)) > INT32.high:
+        raise NotTakenError("its sums and biases need more than 32 bits")
+    addends = np.array(whole, np.int64)
     factors = np.broadcast_to(multiplier.ravel(), channels).astype(np.float32)
     if not np.isfinite(factors).all():
         raise NotTakenError("its factor, input times weights over result, is beyond float32")
     low, high = sums.low + addends, sums.high + addends
-    if low.min() <= INT32.low or high.max() >= INT32.high or np.abs(addends).max() > INT32.high:
+    if low.min() <= INT32.low or high.max() >= INT32.high:
         raise NotTakenError("its sums and biases need more than 32 bits")
     factor = factors[:, None]
     by_float = boundaries(low, high, lambda acc: float32_rule(acc, factor, zero, number), number)
@@ -162,7 +170,7 @@ def joined(
             raise NotTakenError("it reads the model's input before a quantiser, expected integers")
         if operand.stream.high - operand.stream.low > UINT8.high:
             raise NotTakenError("it adds values of more than 8 bits")
-    if x.stream.tensor.shape != r.stream.tensor.shape or (x.stream.index != r.stream.index).any():
+    if x.stream.tensor.shape != r.stream.tensor.shape or not np.array_equal(x.stream.index, r.stream.index):
         raise NotTakenError(f"its inputs, {x.stream.tensor.shape} and {r.stream.tensor.shape}, do not lie alike")
     offsets = [int(operand.stream.affine("it").offset[0]) for operand in (x, r)]
     codes = [np.arange(o.stream.low, o.stream.high + 1) for o in (x, r)]

@@ -11,12 +11,9 @@ from fxsim.contract.arithmetic import Integers
 from fxsim.errors import ToolError
 from fxsim.formats.importers import Execute
 from fxsim.formats.onnx.execute import open_part
-from fxsim.formats.onnx.read import OnnxGraph
 from fxsim.formats.qonnx.tensors import read_again, scales_of, tensors_of
+from fxsim.formats.qonnx.types import code_types
 from fxsim.graph import Model
-
-_GIVES = {"QuantizeLinear", "QGemm", "ConvInteger", "MatMulInteger"}
-_KEEPS = {"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity"}
 
 
 def open_onnxruntime(path: Path, model: Model) -> tuple[tuple[str, ...], Execute]:
@@ -29,7 +26,7 @@ def open_onnxruntime(path: Path, model: Model) -> tuple[tuple[str, ...], Execute
     another model; FileError as the importer's.
     """
     read, name, flow = read_again(path, model)
-    codes = _codes(read.onnx)
+    codes = code_types(read.onnx)
     tensors = dict(tensors_of(read, codes))
     if not tensors:
         return (), lambda _: {}
@@ -59,13 +56,3 @@ def open_onnxruntime(path: Path, model: Model) -> tuple[tuple[str, ...], Execute
         return found
 
     return tuple(tap for tap in model.graph.taps if tap in tensors), compute
-
-
-def _codes(graph: OnnxGraph) -> set[str]:
-    """The tensors of whole numbers: what operators on codes give, and what only moves that."""
-    found: set[str] = set()
-    for node in graph.nodes:
-        gives = node.op in _GIVES or node.op.startswith("QLinear")
-        if gives or (node.op in _KEEPS and node.inputs[0] in found):
-            found.add(node.outputs[0])
-    return found
