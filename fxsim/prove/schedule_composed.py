@@ -19,7 +19,7 @@ from fxsim.prove.schedule_constants import (
     slice_wide,
     threshold,
 )
-from fxsim.prove.schedule_loops import frame_loop
+from fxsim.prove.schedule_loop import frame_loop
 from fxsim.prove.schedule_matmul import few_matmul, few_product
 from fxsim.prove.schedule_modules import (
     FUNCTION,
