@@ -324,6 +324,7 @@ def test_a_shared_loop_is_not_proved() -> None:
     proof = prove_schedules(model, "composed", "frame_loop", settings=SHARED)
     assert not proof.proved
     assert {name.partition(" {")[0] for name in proof.unstated} == {"frame_loop", "the design"}
+    assert any(reason.endswith("of designs whose steps share modules") for reason in proof.unstated.values())
 
 
 def test_the_golden_network_has_a_loop_that_can_be_shared() -> None:
