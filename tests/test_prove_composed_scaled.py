@@ -59,7 +59,7 @@ def test_modules_are_proved(module: str, parameters: dict[str, int]) -> None:
     check_proved(module, parameters)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("module", "parameters"), MORE)
 def test_modules_of_other_sizes_are_proved(module: str, parameters: dict[str, int]) -> None:
     """So are other sizes: each way of a width, a sign, a factor that is none, one word and many."""
@@ -116,7 +116,7 @@ def test_broken_modules_are_refuted(module: str, parameters: dict[str, int], fil
     assert [v.name for v in proof.verdicts if v.verdict == "refuted"] != []
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("module", "parameters", "file", "old", "new"), MORE_FAULTS)
 def test_further_broken_modules_are_not_proved(
     module: str, parameters: dict[str, int], file: str, old: str, new: str
@@ -269,7 +269,7 @@ def test_designs_that_are_built_otherwise_are_refused(old: str, new: str, said: 
     assert said in read(model, changed(design(model), old, new))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_whole_designs_are_proved() -> None:
     """Every module of a design, with the sizes that it has there, and the design."""
     assert prove_schedules(scaled(), "composed").proved

@@ -32,7 +32,7 @@ def test_products_of_two_images_are_proved(parameters: dict[str, int]) -> None:
     check_proved("few_matmul", parameters)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -90,7 +90,7 @@ def test_broken_products_are_not_proved(parameters: dict[str, int], old: str, ne
     assert [v.name for v in proof.verdicts if v.verdict == "refuted"]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("parameters", "old", "new"), MORE_FAULTS)
 def test_further_broken_products_are_not_proved(parameters: dict[str, int], old: str, new: str) -> None:
     """So are wrong addresses, rows, signs and lanes."""

@@ -101,7 +101,8 @@ DESIGN = (
 DESIGN_ASSUMED = (
     "Assumed: the BTOR2 and JSON writers of Yosys, the reading of them (fxsim/prove/transition.py, "
     "fxsim/prove/composed.py), bitwuzla; that who drives the accelerator keeps s_axis valid and unchanged until it is "
-    "taken, which only axis_fork, channel_concat and few_product need."
+    "taken, which only axis_fork, channel_concat and few_product need, and frame_loop; of a body between its streams, "
+    "that it gives no more than it has taken."
 )
 
 DESIGN_NOT_PROVED = (

@@ -69,8 +69,9 @@ class Properties:
     other modules that are read; `word`: bits of the widest word of its memories. `splits`: of something that holds,
     expressions by whose values in the cycle before it is proved case by case. `contents`: of ghost memories, words that
     runs by chance begin with. `steady`: of inputs, the ends of one that is drawn once for such a run; `chances`:
-    of inputs, how often they are not 0 in it. `opened`: of modules that are needed, further ports and what drives them,
-    so that the ghost sees inside. `set_by_patch`: parameters that a patch sets, and Yosys is not given. `absent`: ROMs
+    of inputs, how often they are not 0 in it; `withheld`: of assumptions, the input that is 0 in a cycle in which
+    chance would break one. `opened`: of modules that are needed, further ports and what drives them, so that the ghost
+    sees inside. `set_by_patch`: parameters that a patch sets, and Yosys is not given. `absent`: ROMs
     of the module's text that it has not with these parameters.
     `cycles`: of the longest run in which something must be reached; `slow`: whether it may take so long that runs
     without resets come first.
@@ -96,6 +97,7 @@ class Properties:
     set_by_patch: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     chances: dict[str, float] = field(default_factory=dict)
+    withheld: dict[str, str] = field(default_factory=dict)
     cycles: int = 4000
     slow: bool = False
 
@@ -526,6 +528,10 @@ def _run(
         inputs |= steady
         inputs |= {port: value for port, value in held.items() if port in widths}
         evaluator.evaluate(inputs)
+        for key, port in properties.withheld.items():
+            if not evaluator.value(netlist.outputs[f"gh_assumed_{key}"]):
+                inputs[port] = 0
+                evaluator.evaluate(inputs)
         outputs = inputs | {port: evaluator.value(cell) for port, cell in netlist.outputs.items()}
         for key in properties.assumed:
             if not outputs[f"gh_assumed_{key}"]:

@@ -19,6 +19,7 @@ from fxsim.prove.schedule_constants import (
     slice_wide,
     threshold,
 )
+from fxsim.prove.schedule_loops import frame_loop
 from fxsim.prove.schedule_matmul import few_matmul, few_product
 from fxsim.prove.schedule_modules import (
     FUNCTION,
@@ -656,6 +657,7 @@ COMPOSED: dict[str, Callable[[dict[str, int]], Properties]] = {
         few_matmul,
         few_product,
         few_weighted_add,
+        frame_loop,
         full_table,
         image_window,
         threshold,

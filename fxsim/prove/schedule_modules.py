@@ -24,16 +24,22 @@ def bits_of(count: int) -> int:
 
 
 def one_by_one(
-    capacity: int, data: str = "s_axis_tdata", width: int = 8, enters: str = "", given: int | None = None
+    capacity: int,
+    data: str = "s_axis_tdata",
+    width: int = 8,
+    enters: str = "",
+    given: int | None = None,
+    leaves: str = "",
 ) -> str:
     """Ghosts of a module that gives one output for each input, `capacity` of which are inside at most.
 
-    `width`: bits of what is kept of an input; `given`: bits of an output, by default as many.
+    `width`: bits of what is kept of an input; `given`: bits of an output, by default as many. `leaves`: when one
+    leaves, where that is not when m_axis is taken; no ghost keeps what m_axis showed then.
     """
     top = bits_of(capacity) - 1
     return f"""
   wire gh_in = {enters or "s_axis_tvalid && s_axis_tready && !rst"};
-  wire gh_out = m_axis_tvalid && m_axis_tready && !rst;
+  wire gh_out = {leaves or "m_axis_tvalid && m_axis_tready && !rst"};
   reg [{top}:0] gh_inside;   // values inside
   reg [{top}:0] gh_before;   // of them, before the one that is followed
   reg gh_follows;            // it is inside
@@ -51,7 +57,7 @@ def one_by_one(
       else gh_before <= gh_before - 1'b1;
     end
   end
-{stable("m_axis", width if given is None else given)}"""
+{"" if leaves else stable("m_axis", width if given is None else given)}"""
 
 
 def _of_one_value(module: str, parameters: dict[str, int], name: str = "LANES", value: int = 1) -> None:

@@ -159,7 +159,8 @@ _RULES = """\
 {harness}.o Vdut__ALL.o: {library}.fast.gch
 {harness}.o Vdut__ALL.o: private CPPFLAGS += -include {library}.fast
 """
-"""Rules that Verilator's makefile lacks. A large design has no Vdut__ALL, and a precompiled header of its own."""
+"""Rules that Verilator's makefile lacks. A large design that is optimised has no Vdut__ALL, and precompiled headers of
+its own."""
 
 Status = Callable[[str], None]
 """A function that is told in words what is being done."""
@@ -341,6 +342,9 @@ def _make_command(tools: Toolchain, optimise: str) -> list[str]:
         # The wheel's makefile calls `python`, which Debian does not have.
         f"PYTHON3={shlex.quote(sys.executable)}",
     ]
+    if f"OPT_SLOW={optimise}" in MAKE_VARIABLES:
+        # In pieces a large design is compiled with two precompiled headers of its own, which takes as long as the rest.
+        variables.append("VM_PARALLEL_BUILDS=0")
     # CURDIR: no rule uses it, and Verilator's makefile would refuse a folder with spaces in it, which works.
     return ["make", "CURDIR=.", "-C", "obj", "-f", "Vdut.mk", "-f", "../library.mk", "-j", "2", *variables]
 

@@ -27,6 +27,7 @@ _UNPROVED = {
             "channel_concat",
             "few_linear",
             "few_product",
+            "frame_loop",
             "image_window",
             "threshold",
         ),
