@@ -324,6 +324,7 @@ def test_a_design_with_a_shared_loop_is_not_proved() -> None:
     proof = prove_schedules(model, "composed", "frame_loop", settings=SHARED)
     assert not proof.proved
     assert {name.partition(" {")[0] for name in proof.unstated} == {"the design"}
+    assert all(reason.endswith("of designs whose steps share modules") for reason in proof.unstated.values())
     assert {(module.module, verdict.verdict) for module in proof.modules for verdict in module.verdicts} == {
         ("frame_loop", "proved")
     }

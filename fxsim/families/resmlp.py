@@ -242,7 +242,7 @@ def recognise_resmlp(graph: Graph) -> ResMLPConfig:
     if graph.input.axes != (TOKEN, CHANNEL):
         raise ModelError(
             f"graph is not a ResMLP: its input is {graph.input}, not of tokens and channels; for other networks there "
-            "are the composed accelerator, of few bits, and --dut for RTL of your own"
+            "are the composed accelerator (--accel composed) and --dut for RTL of your own"
         )
     linears = {node.name: node.op for node in graph.nodes if isinstance(node.op, Linear)}
     for name in TOLD_BY.values():

@@ -279,6 +279,8 @@ class _Reader:
 
     def _expect(self, cell: Cell, what: str, asked: Parameters, module: str = "") -> None:
         """MismatchError unless an instance is of a module, and has these parameters."""
+        if module and cell.module == "frame_loop":
+            raise MismatchError(f"'{cell.name}' is frame_loop: nothing is stated of designs whose steps share modules")
         if module and cell.module != module:
             raise MismatchError(f"'{cell.name}' is {cell.module}, {what} asks for {module}")
         for name, value in asked.items():
