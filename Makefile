@@ -17,7 +17,7 @@ signoff: setup ## the sign-off: models, engines and RTL against each other, into
 flow: setup ## train, distil, quantise and export the small recipe, and sign it off against the RTL; into runs/
 	.venv/bin/fxsim flow recipes/digits_small.toml --signoff
 
-TRAINED = digits_small psa_h96 b_spline_h96 relu_h96 relu_h192 teacher_h384 digits_binary digits_fractional digits_ode
+TRAINED = digits_small psa_h96 b_spline_h96 relu_h96 relu_h192 teacher_h384 digits_binary digits_fractional digits_ode digits_softmax
 golden: setup ## train the golden models anew (their flows, into runs/) and write golden/
 	for name in $(TRAINED); do .venv/bin/fxsim flow recipes/$$name.toml || exit 1; done
 	.venv/bin/python -m fxsim.golden --runs runs

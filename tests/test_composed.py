@@ -13,7 +13,7 @@ from fxsim.cli.compose import command
 from fxsim.contract import CHANNEL, COLUMN, ROW, Number, TableRule, Tensor
 from fxsim.contract.arithmetic import Int8
 from fxsim.contract.number import BIPOLAR, UINT8
-from fxsim.cosim import cosim
+from fxsim.cosim import CosimRequest, cosim, run_cosim
 from fxsim.cosim.four_state import four_state
 from fxsim.devices import DEVICES, make_settings
 from fxsim.devices.composed import compose, make_plan
@@ -21,6 +21,7 @@ from fxsim.devices.composed.blocks import blocks
 from fxsim.errors import FxsimError, ModelError, StimulusError
 from fxsim.formats import save
 from fxsim.graph import Graph, Model, Node
+from fxsim.lanes import LanesSimulator
 from fxsim.operators import Add, Conv, Flatten, Linear, Lut, MaxPool, Pad, Threshold
 from fxsim.paths import rtl_dir
 from fxsim.prove.blocks import PROVED, REFUTED, prove_block
@@ -267,6 +268,23 @@ def test_every_value_is_equal_and_the_interval_kept() -> None:
     assert free.timing.interval_cycles == 324
     held = cosim(model, stimulus(6), accel="composed", interval=324, stall="random:4:0.4+reset:3")
     assert held.passed, held
+
+
+@pytest.mark.slow
+@pytest.mark.verilator
+@pytest.mark.yosys
+def test_lanes_take_the_cycles_of_verilator_and_every_value_is_right() -> None:
+    """Every tap of 4 x 5 images in 5 lanes, with stalls and a reset, beside every fifth image by itself."""
+    model, x = network(), stimulus(20)
+    asked = {"device": "composed", "settings": {"interval": 324}, "stall": "random:4+reset:3", "power_on_seeds": (1,)}
+    plain = run_cosim(CosimRequest(model, x[::5], **asked))
+    wide = run_cosim(CosimRequest(model, x, **asked), simulator=LanesSimulator(5, "-O1"))
+    assert plain.passed
+    assert wide.passed, wide.verdict
+    for of in ("cycles", "resets", "interval", "latency", "first_output_cycles"):
+        assert getattr(wide.timing, of) == getattr(plain.timing, of), of
+    for tap, stream in plain.streams.taps.items():
+        assert wide.streams.taps[tap].compared == 5 * stream.compared, tap
 
 
 @pytest.mark.icarus

@@ -1,11 +1,13 @@
 """Composed accelerators of networks with attention and a loop: depthwise, scaled, weighted and multiplied tensors."""
 
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fxsim import run
 from fxsim.contract import INT8, Division, Number, Rounding, Sign, TableRule, bias_number
 from fxsim.contract.number import BIPOLAR, UINT8
 from fxsim.cosim import cosim
@@ -361,14 +363,42 @@ def test_roms_hold_the_constants_of_scaling(tmp_path: Path) -> None:
         assert found == [multiplier, added, shift, int(op.bias[channel])]
 
 
+@pytest.mark.icarus
+@pytest.mark.parametrize("rounding", [Rounding.HALF_EVEN, Rounding.HALF_AWAY, Rounding.DOUBLE])
+def test_every_rounding_of_rescale(rounding: Rounding) -> None:
+    """Ties of both signs, no shift, the greatest multipliers and shifts, ends of addends: values by whole numbers."""
+    multiplier = np.array([1, 1, 5, 3, 2**31 - 1, 2**31 - 1, 2**30, 2**30], np.int32)
+    shift = np.array([0, 1, 3, 1, 37, 62, 35, 60], np.uint8)
+    addend = np.array([0, 1, -7, 9, 0, -(2**29), 16, 2**29], np.int32)
+    bias = np.array([0, -3, 0, 5, 1, 0, 0, 0], np.int8)
+    nodes = [Node("y", Rescale(addend, multiplier, shift, bias, rounding), ("input",))]
+    model = Model(Graph(image(2, 8, 8, INT8), nodes), "rounded")
+    x = np.repeat(np.arange(-128, 128, dtype=np.int8), 8).reshape(16, 2, 8, 8)
+    found = four_state(model, x, accel="composed", engine="reference", stalls=(0, 40), settings={"interval": 64})
+    assert found.passed, found.reason
+
+    def by_hand(v: int, s: int) -> int:
+        if rounding is Rounding.DOUBLE and s > 31:
+            v, s = (v + (1 << 30)) >> 31, s - 31
+        elif rounding is Rounding.DOUBLE:
+            return (2 * v + (1 << s)) >> (s + 1)
+        if rounding is Rounding.HALF_EVEN:
+            return round(Fraction(v, 1 << s))
+        return (2 * abs(v) + (1 << s)) // (2 << s) * (1 if v > 0 else -1)
+
+    columns = [each.tolist() for each in (addend, multiplier, shift, bias)]
+    plain = [
+        [min(max(by_hand((v + a) * m, s) + b, -128), 127) for a, m, s, b in zip(*columns, strict=True)]
+        for v in range(-128, 128)
+    ]
+    given = run(model, x, "all")["y"]
+    assert given.reshape(256, 8).tolist() == plain
+
+
 # --- What is refused -------------------------------------------------------------------------------------------------
 
 NOTHING, ONE = np.zeros(2, np.int32), np.ones(2, np.int32)
 REFUSED: dict[str, tuple[list[Operator], str]] = {
-    "rounding": (
-        [Rescale(NOTHING, ONE, ONE.astype(np.uint8), ONE.astype(np.int8), Rounding.HALF_EVEN)],
-        "takes products rounded by 'half_up' or 'floor', node 'n0' has the rounding 'half_even'",
-    ),
     "saturating": (
         [SumPool((2, 2), (2, 2), 1, Division.FLOOR, True, 9, INT8)],
         "takes sums of windows that are not saturated on the way, node 'n0' has saturating ones",

@@ -13,7 +13,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import cycle, product
+from itertools import cycle, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -651,6 +651,56 @@ def test_memory_of_many_small_images(small_model: Model) -> None:
 
     peak(1000)
     assert peak(100_000) <= peak(1000) + 16_384
+
+
+@each_set
+@pytest.mark.parametrize("shape", [(16, 12), (3, 5), (65, 17), (1, 1)])
+def test_what_an_earlier_run_left_in_memory_changes_nothing(shape: tuple[int, int]) -> None:
+    """A thread works in the space of its last run: whatever is in it, every tap is what the reference engine gives."""
+    rng = np.random.default_rng(SEED)
+    tokens, channels = shape
+
+    def linear(outputs: int, inputs: int, over: Axis) -> Linear:
+        weight = int8_from(rng, (outputs, inputs), "full")
+        return Linear(weight, int8_from(rng, (outputs,), "full"), np.full(outputs, 8, np.uint8), over)
+
+    ops = (
+        linear(7, channels, Axis.CHANNELS), linear(tokens, tokens, Axis.TOKENS), Relu(),
+        linear(channels, 7, Axis.CHANNELS), Add(),
+    )  # fmt: skip
+    model = chain(shape, *ops)
+    x = stimulus(model, 11)
+    expected = run_reference(model.graph, x, model.graph.taps)
+    scheduling._rooms.__dict__.pop("whole", None)
+    assert_equal_taps(compiled.run_compiled(model, x, model.graph.taps, threads=1), expected)
+    room = scheduling._rooms.whole
+    for fill in (0, 255, rng.integers(0, 256, room.size)):
+        room[:] = fill
+        for count in (1, 11):
+            got = compiled.run_compiled(model, x[:count], model.graph.taps, threads=1)
+            assert_equal_taps(got, {tap: values[:count] for tap, values in expected.items()})
+    assert scheduling._rooms.whole is room
+
+
+def test_a_thread_keeps_little_space() -> None:
+    """Parts of the space that a thread keeps are aligned and lie apart; it is its own, and of at most a mebibyte."""
+    scheduling._rooms.__dict__.pop("whole", None)
+    first = scheduling._room((100, 1, 64))
+    assert [part.size for part in first] == [100, 1, 64]
+    assert all(part.ctypes.data % 64 == 0 for part in first)
+    for one, next_one in pairwise(first):
+        assert next_one.ctypes.data >= one.ctypes.data + one.size + 64
+    again = scheduling._room((100, 1, 64))
+    assert [part.ctypes.data for part in again] == [part.ctypes.data for part in first]
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(scheduling._room, (100, 1, 64)).result()
+    assert not any(np.shares_memory(one, two) for one in first for two in other)
+    large = scheduling._room((2 << 20,))
+    assert not np.shares_memory(large[0], scheduling._rooms.whole)
+    assert scheduling._rooms.whole.size <= 1 << 20
+    scheduling._rooms.__dict__.pop("whole")
+    scheduling._room((2 << 20,))
+    assert not hasattr(scheduling._rooms, "whole")
 
 
 @each_set

@@ -34,7 +34,7 @@ from fxsim.golden import (
 from fxsim.golden.__main__ import main
 from fxsim.golden.write import RANDOM, TRAINED, write_golden
 from fxsim.graph import Graph, Model, Node
-from fxsim.operators import Affine, Linear, Lut, Relu
+from fxsim.operators import Affine, Linear, Lut, Relu, Threshold
 from fxsim.paths import golden_dir
 from fxsim.signoff import Status, load_plan, run_plan
 from fxsim.signoff.accepted import read_accepted
@@ -49,7 +49,7 @@ BESIDE = (
 """The plan with its waivers, which are written by hand, and its accepted cycles: they are not the generator's."""
 NAME = "digits_small"
 FEW_BITS = ("digits_binary", "digits_fractional")
-ODE = "digits_ode"
+ODE, SOFTMAX = "digits_ode", "digits_softmax"
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +92,9 @@ def test_command_writes_the_whole_folder(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_golden_folder_is_sound_and_small() -> None:
-    """Nothing is wrong with the golden folder, and it takes less than 7 MB."""
+    """Nothing is wrong with the golden folder, and it takes less than 7.2 MB."""
     assert check_golden(golden_dir()) == []
-    assert sum(len(data) for data in contents(golden_dir()).values()) < 7_000_000
+    assert sum(len(data) for data in contents(golden_dir()).values()) < 7_200_000
 
 
 def test_every_file_is_in_the_manifest() -> None:
@@ -133,7 +133,9 @@ def test_manifest_says_which_models_are_trained() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [recipe.name for recipe in (*RANDOM, *TRAINED) if recipe.name not in (*FEW_BITS, ODE)])
+@pytest.mark.parametrize(
+    "name", [recipe.name for recipe in (*RANDOM, *TRAINED) if recipe.name not in (*FEW_BITS, ODE, SOFTMAX)]
+)
 def test_statistics_are_realistic(name: str) -> None:
     """Activations use the range of int8, few of them saturate, some do; random models' shifts lie within 4 to 16."""
     manifest = read_manifest(golden_dir())
@@ -191,6 +193,28 @@ def test_the_neural_ode_uses_its_codes() -> None:
     steps = [values[f"ode.step{i}.x"].astype(np.int64) for i in range(4)]
     assert all((a != b).mean() > 0.3 for a, b in itertools.pairwise(steps))
     assert {model.graph.owners[f"ode.step{i}.p2.sums"] for i in range(4)} == {"ode.step0.p2.sums"}
+
+
+def test_softmax_and_learnt_levels_are_used() -> None:
+    """Every level of all thresholds together occurs, attention weights are near and far from equal, tables are read."""
+    stated = next(model for model in read_manifest(golden_dir()).models if model.name == SOFTMAX)
+    model = load(golden_dir() / stated.file)
+    x = np.load(golden_dir() / stated.stimulus, allow_pickle=False)
+    values = run(model, x, "all", engine="reference")
+    levels = [node for node in model.graph.nodes if isinstance(node.op, Threshold)]
+    assert len(levels) >= 10
+    uneven = 0
+    for node in levels:
+        number = model.graph.tensors[node.name].number
+        assert node.op.threshold.shape[1] == number.codes - 1 == 2**number.bits - 1
+        assert len(np.unique(values[node.name])) >= number.codes // 3, node.name
+        gaps = np.diff(node.op.threshold.astype(np.int64), axis=1)
+        uneven += int((gaps.max(axis=1) - gaps.min(axis=1) > 1).sum())
+    assert uneven > 0  # else a shift would do
+    weights = values["mhsa.attention"]
+    assert len(np.unique(weights)) > 20
+    assert len(np.unique(values["mhsa.reciprocal"])) > 50
+    assert weights.reshape(-1, 4).sum(axis=1).min() >= 126
 
 
 def test_paper_sized_models_have_the_published_dimensions() -> None:

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 
 import fxsim
 from fxsim.cosim import CosimRequest, CosimResult, run_cosim
-from fxsim.devices import Layout
+from fxsim.devices import DEVICES, Layout
 from fxsim.errors import FileError, StimulusError, ToolError
 from fxsim.graph import Model
 from fxsim.lanes import LanesSimulator
@@ -489,6 +489,18 @@ def test_what_computes_on_more_bits_than_a_word_is_refused_by_name() -> None:
         make_words(parse(text), {"a"})
 
 
+def test_what_is_wide_but_for_zeros_is_computed_in_a_word(tmp_path: Path) -> None:
+    """Sums and comparisons of 70 bits of numbers of 8 and 63, as Verilog makes them of numbers of several widths."""
+    text = "1 sort bitvec 150\n2 sort bitvec 63\n3 sort bitvec 8\n4 sort bitvec 70\n5 sort bitvec 1\n6 input 1 wide\n"
+    text += "7 slice 2 6 62 0\n8 slice 3 6 107 100\n9 uext 4 7 7\n10 uext 4 8 62\n11 add 4 9 10\n"
+    text += "13 ulte 5 9 10\n14 ugt 5 9 10\n15 output 11 total\n16 output 13 below\n17 output 14 above\n"
+    edges = [0, 1, 5, 255, 256, (1 << 63) - 1, (1 << 63) - 255]
+    pairs = [(a, b) for a in edges for b in (0, 5, 255)]
+    stimuli = [[{"wide": a | b << 100 | 1 << 99 | 1 << 140}] * 2 for a, b in pairs]
+    for (a, b), came in zip(pairs, drive(parse(text), stimuli, tmp_path), strict=True):
+        assert came == [{"total": a + b, "below": int(a <= b), "above": int(a > b)}] * 2
+
+
 def test_a_wide_input_that_is_the_same_in_all_lanes_is_refused_by_name() -> None:
     """One of 70 bits, of control."""
     words = make_words(parse("1 sort bitvec 70\n2 input 1 keep\n3 output 2 y\n"), ())
@@ -683,17 +695,21 @@ def test_every_value_of_every_tap_is_compared_in_every_lane(small: Model, device
     assert (result.streams.output.compared, result.streams.output.mismatches) == (count * 5, 3 * 5)
 
 
-@pytest.mark.parametrize("lanes", [0, -1, 257])
+@pytest.mark.parametrize("lanes", [0, -1, 1, 257])
 def test_a_number_of_lanes_that_there_is_not_is_refused(lanes: int) -> None:
-    """None, fewer, and more than 256."""
-    with pytest.raises(StimulusError, match=rf"lanes is {lanes}, expected 1 to 256"):
+    """None, fewer, one, whose ports are not bytes in a row as the harness takes them, and more than 256."""
+    with pytest.raises(StimulusError, match=rf"lanes is {lanes}, expected 2 to 256"):
         LanesSimulator(lanes)
 
 
-def test_an_accelerator_without_lanes_is_refused_by_name() -> None:
-    """A composed one."""
+def test_an_accelerator_without_lanes_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A composed one, were it none that takes them."""
     model = fxsim.load(GOLDEN / "digits_binary.safetensors")
-    with pytest.raises(StimulusError, match=r"'composed' is not simulated in lanes, expected one of: stream, simd"):
+    devices = {name: DEVICES[name] for name in DEVICES.own}
+    monkeypatch.setitem(DEVICES._loaded, "composed", replace(devices["composed"], lanes=False))
+    with pytest.raises(
+        StimulusError, match=r"'composed' is not simulated in lanes, expected one of: stream, simd, des"
+    ):
         run_cosim(CosimRequest(model, images(model, 1), device="composed"), simulator=LanesSimulator(2))
 
 

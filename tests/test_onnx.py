@@ -44,7 +44,9 @@ from tests.strategies import graphs, int8_arrays, int8_from, resmlp_models, wove
 Int8 = npt.NDArray[np.int8]
 
 GOLDEN = read_manifest(golden_dir()).models
-FAMILIES = {"digits_binary": "few bits", "digits_fractional": "few bits", "digits_ode": "ode"}
+FAMILIES = {
+    "digits_binary": "few bits", "digits_fractional": "few bits", "digits_ode": "ode", "digits_softmax": "softmax",
+}  # fmt: skip
 """The golden models that are no ResMLPs."""
 SMALL = golden_dir() / "small.safetensors"
 EVERY_INT8 = np.arange(-128, 128).astype(np.int8)
@@ -308,7 +310,7 @@ def test_only_standard_operators_on_integers() -> None:
         kinds = {value.type.tensor_type.elem_type for value in inferred.value_info}
         kinds |= {tensor.data_type for tensor in inferred.initializer}
         names = {TensorProto.DataType.Name(kind) for kind in kinds}
-        assert names <= {"INT8", "UINT8", "INT16", "INT32", "UINT32", "INT64", "UINT64", "BOOL"}
+        assert names <= {"INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "UINT64", "BOOL"}
         # Bytes on both sides: other combinations saturate on some processors.
         kind_of = {value.name: value.type.tensor_type.elem_type for value in inferred.value_info}
         kind_of |= {tensor.name: tensor.data_type for tensor in inferred.initializer}

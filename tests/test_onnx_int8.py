@@ -9,14 +9,15 @@ import numpy.typing as npt
 import pytest
 
 import fxsim
-from fxsim.contract import INT8, Number
+from fxsim.contract import INT8, Number, Rounding
 from fxsim.contract.number import UINT8
+from fxsim.cosim import cosim
 from fxsim.errors import FileError
 from fxsim.formats.qonnx.importer import import_qonnx
 from fxsim.formats.qonnx.int8 import float32_rule
 from fxsim.formats.requantisation import boundaries, multiplier_for
 from fxsim.graph import Model
-from fxsim.operators import Pad, Threshold, WeightedAdd
+from fxsim.operators import Pad, Rescale, Threshold, WeightedAdd
 
 Array = npt.NDArray[Any]
 pytestmark = pytest.mark.onnx
@@ -174,6 +175,52 @@ def test_a_trained_network_classifies_digits_as_onnxruntime_does(form: str, tmp_
     classes = taps[model.graph.nodes[-1].name][:, 0, 0].argmax(axis=1)
     np.testing.assert_array_equal(classes, found["y"].argmax(axis=1))
     assert (classes == labels[1200:]).mean() > 0.8
+
+
+@pytest.mark.verilator
+def test_an_8_bit_model_runs_composed(tmp_path: Path) -> None:
+    """A QDQ model with zero points in Verilog of its own: the file's codes, every tap equal, with stalls and resets."""
+
+    class Pictures(quantization.CalibrationDataReader):  # type: ignore[misc,name-defined]  # it may be absent
+        """One random picture, by which ranges are found."""
+
+        def __init__(self) -> None:
+            self.left = iter([{"x": np.random.default_rng(9).standard_normal((1, 2, 5, 5)).astype(np.float32)}])
+
+        def get_next(self) -> dict[str, Array] | None:
+            """The next one, by the name of the input."""
+            return next(self.left, None)
+
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["x", "w0", "b0"], ["c0"]), node("Relu", ["c0"], ["r0"]), node("Conv", ["r0", "w1"], ["y"]),
+    ]  # fmt: skip
+    constants = [floats("w0", 2, 2, 2, 2), floats("b0", 2), floats("w1", 3, 2, 4, 4)]
+    ends = [helper.make_tensor_value_info(n, 1, s) for n, s in (("x", ["n", 2, 5, 5]), ("y", ["n", 3, 1, 1]))]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], constants)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(made, tmp_path / "float.onnx")
+    kind = quantization.QuantType.QInt8
+    quantization.quantize_static(
+        tmp_path / "float.onnx", tmp_path / "q.onnx", Pictures(), quant_format=quantization.QuantFormat.QDQ,
+        activation_type=kind, weight_type=kind, per_channel=True,
+    )  # fmt: skip
+    model = import_qonnx(tmp_path / "q.onnx")
+    rescales = [node.op for node in model.graph.nodes if isinstance(node.op, Rescale)]
+    assert {op.rounding for op in rescales} == {Rounding.HALF_EVEN}
+    assert any(op.bias.any() for op in rescales)
+    x = (np.random.default_rng(4).standard_normal((5, 2, 5, 5)) * 1.3).astype(np.float32)
+    file = onnx.load(tmp_path / "q.onnx").graph.node
+    quantisers = {n.input[0]: n.output[0] for n in file if n.op_type == "QuantizeLinear"}
+    first, last = (next(q for f, q in quantisers.items() if f.startswith(name)) for name in ("x", "y"))
+    found = tensors_of(tmp_path / "q.onnx", [first, last], x, optimised=True)
+    codes = np.ascontiguousarray(found[first].transpose(0, 2, 3, 1))
+    result = fxsim.run(model, codes, "all")[model.graph.output]
+    assert (result.reshape(5, 3) == found[last].reshape(5, 3)).all()
+    held = cosim(model, codes, accel="composed", stall="random:4:0.4+reset:3")
+    assert held.passed, held
+    least = {tap: 5 * int(np.prod(model.graph.shapes[tap])) for tap in model.graph.taps}
+    assert all(held.streams.taps[tap].compared >= values for tap, values in least.items())
 
 
 # --- The rule, and what has the same boundaries ----------------------------------------------------------------------

@@ -296,13 +296,10 @@ def test_what_has_no_kernel_is_refused_by_name() -> None:
     step = Threshold(ends, np.ones(1, np.uint8), np.array([0, 1], np.int8))
     over = Linear(np.ones((2, 2), np.int8), *scale, Axis.TOKENS)
     large = Linear(np.full((1, 1024), 127, np.int8), np.zeros(1, np.int16), scale[1][:1], acc_bits=33, out=INT16)
-    wide = Lut(np.zeros((1, 512), np.int8), TableRule.FULL, Number(9))
     cases = (
         (chain(tokens, step, over), "node 'n1': the compiled engine beside convolutions takes a linear over channels"),
         (chain(Tensor((CHANNEL,), (1024,), INT16), large, Argmax(1)), "node 'n0': the "
          "compiled engine takes sums of 32 bits"),
-        (chain(Tensor(AXES, (1, 1, 1), Number(9)), MaxPool((1, 1), (1, 1)), wide), "node 'n1': the compiled engine "
-         "takes a lut of up to 8 bits here, its input is int9"),
     )  # fmt: skip
     for model, message in cases:
         x = np.ones((1, *model.graph.input_shape), model.graph.input.number.dtype)

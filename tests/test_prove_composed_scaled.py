@@ -20,7 +20,7 @@ from tests.test_prove_composed import broken, changed, check_proved, check_refus
 
 SCALE = {
     "PERIOD": 6, "LANES": 2, "X_W": 6, "X_SIGNED": 1, "W_W": 3, "A_W": 4, "ACC_W": 10, "S_W": 3, "B_W": 4, "Y_W": 4,
-    "Y_SIGNED": 1, "RELU": 0,
+    "Y_SIGNED": 1, "RELU": 0, "ROUNDING": 0,
 }  # fmt: skip
 JOIN = {
     "PERIOD": 6, "LANES": 2, "X_W": 4, "X_SIGNED": 0, "R_W": 3, "R_SIGNED": 1, "W_W": 3, "ACC_W": 9, "S_W": 3,
@@ -29,7 +29,11 @@ JOIN = {
 ONE = {**SCALE, "LANES": 1}
 TWO = {**JOIN, "LANES": 1, "PERIOD": 3}
 
-PROVED = [("few_affine", SCALE), ("few_weighted_add", JOIN)]
+EVEN, AWAY = ({**ONE, "ROUNDING": rounding} for rounding in (1, 2))
+# Shifts beyond 31, of sums that have as many bits, of a small factor so that no time goes into products.
+TWICE = {**ONE, "W_W": 2, "A_W": 37, "ACC_W": 38, "S_W": 6, "ROUNDING": 3}
+
+PROVED = [("few_affine", SCALE), ("few_weighted_add", JOIN), *(("few_affine", each) for each in (EVEN, AWAY, TWICE))]
 MORE = [
     # One word for all, no factor, a result without a sign; shifts beyond the sum; a ReLU; wide factors; a whole image.
     ("few_affine", {**ONE, "PERIOD": 1, "X_W": 19, "W_W": 0, "A_W": 1, "ACC_W": 20, "S_W": 4, "B_W": 1, "Y_W": 7,
@@ -39,6 +43,10 @@ MORE = [
     ("few_affine", {**ONE, "B_W": 14, "Y_W": 12}),
     ("few_affine", {**ONE, "Y_W": 16, "Y_SIGNED": 0}),
     ("few_affine", {**ONE, "PERIOD": 512, "X_W": 8, "W_W": 0, "A_W": 6, "ACC_W": 9, "S_W": 1, "B_W": 1, "Y_W": 9}),
+    # Each rounding of wide sums; of sums narrower than the places that are dropped first; shifts beyond the sum.
+    *(("few_affine", {**ONE, "X_W": 19, "W_W": 16, "A_W": 30, "ACC_W": 36, "S_W": 6, "B_W": 8, "Y_W": 8, "ROUNDING": n})
+      for n in (1, 2, 3)),
+    *(("few_affine", {**SCALE, "S_W": 8, "ROUNDING": n}) for n in (1, 2, 3)),
     ("few_weighted_add", {**TWO, "PERIOD": 1, "X_W": 7, "R_W": 8, "W_W": 4, "ACC_W": 11, "S_W": 2, "Y_W": 8}),
     ("few_weighted_add", {**TWO, "X_W": 16, "X_SIGNED": 1, "R_W": 16, "W_W": 12, "ACC_W": 28, "S_W": 5, "Y_W": 8}),
     ("few_weighted_add", {**TWO, "R_SIGNED": 0, "Y_SIGNED": 0}),
@@ -71,6 +79,10 @@ FAULTS = [
     ("few_affine", ONE, "scale_lane", "{{(SUM_W - 1) {1'b0}}, wide_reg[0]}", "{SUM_W{1'b0}}"),
     ("few_affine", ONE, "scale_lane", "fits ? sum[Y_W-1:0] : most", "fits ? sum[Y_W-1:0] : least"),
     ("few_affine", ONE, "scale_lane", "wide_bias_reg <= bias_reg;", "wide_bias_reg <= bias;"),
+    # Ties of another rounding, half a unit that is one of all values, bits that are dropped and are not.
+    ("few_affine", EVEN, "scale_lane", "assign tie_up = wide[1];", "assign tie_up = !acc_reg[ACC_W-1];"),
+    ("few_affine", AWAY, "scale_lane", "assign tie_up = !acc_reg[ACC_W-1];", "assign tie_up = acc_reg[ACC_W-1];"),
+    ("few_affine", TWICE, "scale_lane", "|| places < 9'd32", ""),
     # An input that goes on alone, and factors that are swapped.
     ("few_weighted_add", TWO, "few_weighted_add", "s1_axis_tready = free && s0_axis_tvalid", "s1_axis_tready = free"),
     ("few_weighted_add", TWO, "few_weighted_add", ".v(constant[W_W+:W_W])", ".v(constant[W_W-1:0])"),
@@ -81,6 +93,10 @@ MORE_FAULTS = [
     ("few_affine", ONE, "few_affine", "constants[fetch_reg]", "constants[fetch_reg + 1'b1]"),
     ("few_affine", SCALE, "few_affine", "constants_reg[LANE_W*n+:LANE_W]", "constants_reg[LANE_W-1:0]"),
     ("few_affine", ONE, "few_affine", ".sum_enable(wide_valid_reg && y_free)", ".sum_enable(wide_valid_reg)"),
+    ("few_affine", AWAY, "few_affine", ".ROUNDING(ROUNDING)", ".ROUNDING(1)"),
+    ("few_affine", EVEN, "scale_lane", "!(|dropped)", "(|dropped)"),
+    ("few_affine", EVEN, "scale_lane", "wide[0] && (!tie", "wide[0] || (!tie"),
+    ("few_affine", TWICE, "scale_lane", "? 32 : 0;", "? 31 : 0;"),
     # Signs, shifts, bits.
     ("few_affine", ONE, "scale_lane", "appended >>> shift_reg", "appended >> shift_reg"),
     ("few_affine", ONE, "scale_lane", "(X_SIGNED != 0) && x[X_W-1]", "1'b0"),
@@ -176,7 +192,9 @@ def test_designs_of_other_graphs_are_refused() -> None:
     assert "a of value 0 is 13, node 'floor' has 15" in wrong(
         "floor", lambda op: of_rescale(op, rounding=Rounding.HALF_UP)
     )
-    assert "rounds by 'half_even'" in wrong("half", lambda op: of_rescale(op, rounding=Rounding.HALF_EVEN))
+    for number, rounding in enumerate((Rounding.HALF_EVEN, Rounding.HALF_AWAY, Rounding.DOUBLE), 1):
+        said = f"has ROUNDING 0, node 'half' asks for {number}"
+        assert said in wrong("half", lambda op, rounding=rounding: of_rescale(op, rounding=rounding))
     bias = np.array([0, -1, 2, 4], np.int8)
     assert "b of value 3 is 3, node 'half' has 4" in wrong("half", lambda op: of_rescale(op, bias=bias))
     unsigned = wrong("half", lambda op: of_rescale(op, out=UINT8, bias=bias.astype(np.int16)))

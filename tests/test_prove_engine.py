@@ -337,6 +337,10 @@ def test_commands_prove_write_and_check(tmp_path: Path, capfd: pytest.CaptureFix
     status, _, err = call("--recheck", str(folder))
     assert (status, "widths.json: was altered" in err) == (1, True)
     assert call(str(file), "--engine", "--widths")[0] == 2
+    for words in (("--share-loops",), ("--interval", "9"), ("--schedule", "all")):
+        for of in ((str(file), "--widths"), (str(file), "--engine"), ("--recheck", str(folder))):
+            status, _, err = call(*of, *words)
+            assert (status, f"{words[0]}" in err, "of the RTL: not with --engine, --widths" in err) == (2, True, True)
     assert call()[0] == 2
     assert call("--recheck", str(folder), str(file))[0] == 2
     status, _, err = call(str(file), "--widths", "-o", str(folder))

@@ -19,6 +19,7 @@ PLACES = {
 }  # fmt: skip
 CHANNELS = {**PLACES, "TRANSPOSED": 0, "R_LANES": 2, "R_SIGNED": 1}
 SMALL = {**PLACES, "TERMS": 2, "COLUMNS": 2, "OUT_LANES": 1, "ACC_W": 6}
+VALUES = {"COLUMNS": 4, "LANES": 2, "X_W": 4, "X_SIGNED": 0, "R_W": 3, "R_SIGNED": 1, "Y_W": 8}
 ODE = {
     "PLACES": 16, "HEADS": 4, "TERMS": 16, "COLUMNS": 8, "TRANSPOSED": 0, "X_LANES": 1, "R_LANES": 1, "OUT_LANES": 1,
     "X_W": 7, "X_SIGNED": 0, "R_W": 8, "R_SIGNED": 1, "ACC_W": 20,
@@ -96,6 +97,32 @@ def test_further_broken_products_are_not_proved(parameters: dict[str, int], old:
     test_broken_products_are_not_proved(parameters, old, new)
 
 
+@pytest.mark.parametrize("parameters", [VALUES, {**VALUES, "COLUMNS": 1, "LANES": 1, "X_SIGNED": 1}])
+def test_products_value_by_value_are_proved(parameters: dict[str, int]) -> None:
+    """Several values of the second stream for each of the first, and one."""
+    check_proved("few_product", parameters)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        # A value of x given up early, or a beat late; taken where there is none; lost where the output waits.
+        ("values_free && s1_axis_tvalid && last", "values_free && s1_axis_tvalid"),
+        ("group_reg == LAST", "group_reg == LAST - 1"),
+        ("values_free && s0_axis_tvalid && s1_axis_tvalid", "values_free && s1_axis_tvalid"),
+        ("!values_valid_reg || y_free", "1'b1"),
+        ("if (accepted) x_reg", "if (s0_axis_tready) x_reg"),
+        # The sign of the other; a reset within the values of an x.
+        ("R_SIGNED != 0 && r_reg", "X_SIGNED != 0 && r_reg"),
+        ("      group_reg <= {GROUP_W{1'b0}};\n", ""),
+    ],
+)
+def test_broken_products_of_values_are_not_proved(old: str, new: str) -> None:
+    """Each fault is refuted by a run, and nothing of the module is proved."""
+    proof = check_refused("few_product", VALUES, broken("few_product", old, new))
+    assert [v.name for v in proof.verdicts if v.verdict == "refuted"]
+
+
 # --- Designs ---------------------------------------------------------------------------------------------------------
 
 
@@ -147,6 +174,25 @@ def test_designs_that_are_wired_otherwise_are_refused() -> None:
         name, value = new[:-1].split("(")
         with_other = changed(made, sizes[0], sizes[0].replace(old, new))
         assert f"has {name} {value}, node 'scores' asks for" in read(model, with_other), new
+
+
+def test_designs_with_products_of_values_are_those_of_their_graphs() -> None:
+    """A single place, each value with one; not with its operands swapped, nor of another graph."""
+
+    def model(order: tuple[str, str], terms: int = 1) -> Model:
+        rng = np.random.default_rng(5)
+        tables = [Lut(rng.integers(-8, 8, (2, 16)).astype(np.int8), TableRule.FULL, UINT4, Number(4)) for _ in "xr"]
+        nodes = [Node(name, table, ("input",)) for name, table in zip("xr", tables, strict=True)]
+        nodes.append(Node("y", Matmul(2 // terms, terms, True, Number(9)), order))
+        return Model(Graph(image(1, 1, 2, UINT4), nodes), "values")
+
+    made = design(model(("x", "r")))
+    assert "few_product #(" in made.sources.files["composed.v"].decode()
+    assert read(model(("x", "r")), made) == ""
+    assert read(model(("r", "x")), made) != ""
+    assert "sums of several products" in read(model(("x", "r"), 2), made)
+    wrong = changed(made, ".COLUMNS(1)", ".COLUMNS(2)")
+    assert "has COLUMNS 2, node 'y' asks for 1" in read(model(("x", "r")), wrong)
 
 
 def test_a_design_with_products_is_proved() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from fxsim.cli import main
 from fxsim.devices.stream.settings import StreamSettings
-from fxsim.errors import FileError, ModelError, ToolError
+from fxsim.errors import FileError, ModelError, StimulusError, ToolError
 from fxsim.formats import load
 from fxsim.paths import rtl_dir
 from fxsim.prove.again import AGAIN
@@ -315,6 +315,12 @@ def test_what_is_not_stated_is_named() -> None:
         prove_schedules(model, "simd")
     with pytest.raises(ToolError, match="has no module 'relu'"):
         prove_schedules(model, module="relu")
+    with pytest.raises(ToolError, match=r"is proved for all schedules with no settings, expected none of .*'beat': 2"):
+        prove_schedules(model, settings={"beat": 2})
+    with pytest.raises(StimulusError, match="'stream' has no setting 'share_loops'"):
+        prove_schedules(model, settings={"share_loops": True})
+    with pytest.raises(ModelError, match="graph is not a ResMLP: its input is int8"):
+        prove_schedules(load(ROOT / "golden" / "digits_ode.safetensors"))
     other = broken("stream/linear.v", ".sum(sum[", ".sum (sum[")
     with pytest.raises((ToolError, FileError), match=r"expected ' {12}\.sum"):
         prove("linear", other, IN=2, OUT=2, ACC_W=17)

@@ -65,6 +65,7 @@ def test_there_are_recipes() -> None:
         "cifar10_psa_h96",
         "svhn_psa_h64",
         "digits_ode",
+        "digits_softmax",
         "stl10_ode",
     } <= {path.stem for path in RECIPES}
 

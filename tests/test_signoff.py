@@ -262,7 +262,7 @@ def test_default_plan_covers_what_it_should() -> None:
     intervals = [check for check in plan.checks if isinstance(check, IntervalCheck)]
     assert {(check.model, check.settings.get("beat", 1)): check.bound for check in intervals} == {
         ("psa_h96", 1): 6144, ("relu_h96", 1): 6144, ("relu_h192", 1): 12288, ("teacher_h384", 1): 24576,
-        ("psa_h96", 2): 3072,
+        ("psa_h96", 2): 3072, ("digits_ode", 1): 36864,
     }  # fmt: skip
     assert any(isinstance(check, RtlFaultCheck) for check in plan.checks)
     assert {check.kind for check in plan.checks} == set(CHECKS)
@@ -270,7 +270,7 @@ def test_default_plan_covers_what_it_should() -> None:
     bridged = [check for check in plan.checks if isinstance(check, BridgeCheck)]
     assert {check.model for check in bridged if check.images is None} == trained
     assert {check.model for check in bridged if check.stage == "V1"} == {
-        "digits_small", "digits_binary", "digits_fractional", "digits_ode", "psa_h96"
+        "digits_small", "digits_binary", "digits_fractional", "digits_ode", "digits_softmax", "psa_h96"
     }  # fmt: skip
     proved = {
         (what, check.model, check.stage)
@@ -283,6 +283,7 @@ def test_default_plan_covers_what_it_should() -> None:
         ("engine", "psa_h96", "V1"), ("accelerator", "psa_h96", "V2"), ("accelerator", "relu_h96", "V2"),
         ("accelerator", "relu_h192", "V2"), ("accelerator", "even_clamp", "V2"),
         ("modules", "digits_binary", "V1"), ("schedules", "digits_binary", "V2"),
+        ("schedules", "digits_ode", "V2"), ("schedules", "digits_softmax", "V2"),
     }  # fmt: skip
 
 

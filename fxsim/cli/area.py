@@ -70,8 +70,11 @@ def command(
         raise click.UsageError("--dut describes your own RTL: leave out --parameter")
     if against is not None and without:
         raise click.UsageError("--against and --without each name what to compare with: leave one out")
-    if record is not None and (flat or parameters or design.rtl is not None):
-        raise click.UsageError("--record keeps figures of a design as it is: leave out --flat, --parameter and --rtl")
+    if record is not None and (flat or parameters or not design.as_it_is):
+        raise click.UsageError(
+            "--record keeps figures of a design as it is: leave out --flat, --parameter, --rtl, --interval and "
+            "--share-loops"
+        )
     if figure is not None:
         from fxsim.formats.figures import check_figure_target
 

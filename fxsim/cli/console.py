@@ -33,34 +33,52 @@ taps_option = click.option(
 class ChosenDesign(NamedTuple):
     """The design that a command reads the Verilog of: an accelerator, or what the description `dut` is of.
 
-    `rtl`: a folder of Verilog to read in place of the accelerator's own.
+    `rtl`: a folder of Verilog to read in place of the accelerator's own. `interval`, `share_loops`: settings of a
+    composed one.
     """
 
     accel: str
     dut: Path | None
     rtl: Path | None
+    interval: int | None = None
+    share_loops: bool = False
+
+    @property
+    def as_it_is(self) -> bool:
+        """Whether it has no settings of its own, and the project's Verilog."""
+        return self.rtl is None and self.interval is None and not self.share_loops
 
     @property
     def settings(self) -> dict[str, object]:
-        """The accelerator's settings that name it."""
-        return {} if self.dut is None else {"dut": str(self.dut)}
+        """The accelerator's settings that say which design it is."""
+        given = {
+            "dut": None if self.dut is None else str(self.dut),
+            "interval": self.interval,
+            "share_loops": self.share_loops or None,
+        }
+        return {name: value for name, value in given.items() if value is not None}
 
 
 def design_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options --accel, --dut and --rtl of a command that takes what they choose as its argument `design`."""
+    """The options --accel, --dut, --rtl and those of composed designs, which a command takes as its `design`."""
 
     @click.option("--accel", metavar="NAME", help="The accelerator, as of `fxsim cosim`.")
     @click.option("--dut", metavar="FILE", type=click.Path(path_type=Path), help="The description of your own RTL.")
     @click.option(
         "--rtl", metavar="DIR", type=click.Path(path_type=Path), help="Verilog to read in place of fxsim's own."
     )
+    @click.option("--interval", type=int, metavar="CYCLES", help="Cycles between images, as of `fxsim compose`.")
+    @click.option("--share-loops", is_flag=True, help="Modules that steps share, as of `fxsim compose`.")
     @wraps(command)
-    def choose(*, accel: str | None, dut: Path | None, rtl: Path | None, **others: Any) -> None:
+    def choose(
+        *, accel: str | None, dut: Path | None, rtl: Path | None, interval: int | None, share_loops: bool, **others: Any
+    ) -> None:
         from fxsim.devices import DEFAULT, DESCRIBED
 
         if dut is not None and accel is not None:
             raise click.UsageError("--dut describes your own RTL: leave out --accel")
-        command(design=ChosenDesign(accel or (DEFAULT if dut is None else DESCRIBED), dut, rtl), **others)
+        accel = accel or (DEFAULT if dut is None else DESCRIBED)
+        command(design=ChosenDesign(accel, dut, rtl, interval, share_loops), **others)
 
     return choose
 

@@ -24,6 +24,10 @@ def command(model: Path, design: ChosenDesign, as_json: bool) -> None:
 
     if design.dut is not None and design.rtl is not None:
         raise click.UsageError("--dut describes your own RTL: leave out --rtl")
+    if design.interval is not None or design.share_loops:
+        raise click.UsageError(
+            "--interval and --share-loops are of composed designs, which are made of a model's needs"
+        )
     loaded = load(model)
     if design.dut is not None:
         result = lint_described(loaded, design.dut)

@@ -16,6 +16,7 @@ from fxsim.devices.registry import DEFAULT, DESCRIBED
 @click.option("--beat", type=int, metavar="VALUES", help="Values of a beat, as of `fxsim cosim`.")
 @click.option("--packed", is_flag=True, default=None, help="Two products in a multiplier, as of `fxsim cosim`.")
 @click.option("--interval", type=int, metavar="CYCLES", help="Cycles between images, as of `fxsim compose`.")
+@click.option("--share-loops", is_flag=True, default=None, help="Modules that steps share, as of `fxsim compose`.")
 @click.option("--module", metavar="NAME", help="One of its modules, each different instance of it alone.")
 @click.option(
     "--rtl", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -43,6 +44,7 @@ def command(
     beat: int | None,
     packed: bool | None,
     interval: int | None,
+    share_loops: bool | None,
     module: str | None,
     rtl: Path | None,
     schedule: str,
@@ -90,7 +92,14 @@ def command(
         raise click.UsageError(
             "--beat and --packed are of a run of the RTL: not with --engine, --widths, --recheck, --schedule all"
         )
-    given = {"dut": None if dut is None else str(dut), "beat": beat, "packed": packed, "interval": interval}
+    if (interval is not None or share_loops) and (engine or widths or recheck is not None):
+        raise click.UsageError("--interval and --share-loops are of the RTL: not with --engine, --widths, --recheck")
+    if schedule != "none" and (engine or widths or recheck is not None):
+        raise click.UsageError("--schedule is of the RTL: not with --engine, --widths, --recheck")
+    given = {
+        "dut": None if dut is None else str(dut), "beat": beat, "packed": packed, "interval": interval,
+        "share_loops": share_loops,
+    }  # fmt: skip
     settings: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     if recheck is not None:
         if model is not None or dut is not None or output is not None or engine or widths or fresh:

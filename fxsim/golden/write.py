@@ -85,6 +85,7 @@ _ODE_TAPS = (
     "stem", "ode.step0.d1", "ode.step0.p1", "ode.step0.d2", "ode.step0.p2", "ode.step0.x", "ode.step1.x", "ode.step2.x",
     "ode.step3.x", "down", "mhsa.attention", "mhsa.heads", "mhsa.x", "pool", "scores",
 )  # fmt: skip
+_SOFTMAX_TAPS = ("mhsa.below", "mhsa.exp", "mhsa.reciprocal", "mhsa.product", "mhsa.attention", "scores")
 _STIMULUS_IMAGES = 32
 _RANDOM_VECTOR_IMAGES = 4
 
@@ -102,6 +103,7 @@ TRAINED = (
     TrainedRecipe("digits_binary", "digits_8x8", 4, ("all",), "npy", floats=False),
     TrainedRecipe("digits_fractional", "digits_8x8", 4, _FRACTIONAL_TAPS, "npy", floats=False),
     TrainedRecipe("digits_ode", "digits_8x8_q7", 4, _ODE_TAPS, "npy"),
+    TrainedRecipe("digits_softmax", "digits_8x8_q7", 2, _SOFTMAX_TAPS, "npy"),
 )
 
 

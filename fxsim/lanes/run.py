@@ -35,14 +35,16 @@ _OPTIMISE = {"Vdut_start": "-O0"}
 
 
 class LanesSimulator:
-    """A simulator of `lanes` images side by side: 1 to 256; StimulusError where it is another number.
+    """A simulator of `lanes` images side by side: 2 to 256; StimulusError where it is another number.
+
+    One image alone is Verilator's: the harness takes a port of one lane as bytes in a row.
 
     `optimise`: a flag of the compiler for what runs in every cycle.
     """
 
     def __init__(self, lanes: int, optimise: str = OPTIMISED) -> None:
-        if not 1 <= lanes <= LANES_MAX:
-            raise StimulusError(f"lanes is {lanes}, expected 1 to {LANES_MAX}")
+        if not 2 <= lanes <= LANES_MAX:
+            raise StimulusError(f"lanes is {lanes}, expected 2 to {LANES_MAX}")
         self.lanes = lanes
         self._optimise = optimise
 

@@ -475,11 +475,25 @@ class _Maker:
             ]
             return self._joined("and" if kind == "eq" else "or", parts)
         if max(width, *(width_of(v) for v in of)) > WORD:
+            if (narrow := self._narrowed(kind, width, of)) is not None:
+                return narrow
             raise FileError(
                 f"'{self._name(index)}' is a {kind} of {max(width, *(width_of(v) for v in of))} bits, expected at "
                 f"most {WORD} of what computes, to simulate it in lanes"
             )
         return self._operation(kind, width, tuple(of))
+
+    def _narrowed(self, kind: str, width: int, of: list[Value]) -> Value | None:
+        """A sum, or a comparison without sign, of wide values whose upper bits are 0: of what is below; else None."""
+        if kind not in ("add", "ult", "ulte", "ugt", "ugte"):
+            return None
+        bits = max(map(_without_zeros, of)) + (kind == "add")
+        if bits > WORD:
+            return None
+        args = tuple(part_of(value, 0, bits) for value in of)
+        if kind != "add":
+            return self._operation(kind, 1, args)
+        return (*self._operation(kind, bits, args), Piece(-1, 0, width - bits))
 
     def _shifted_wide(self, index: int, kind: str, value: Value, by: Value) -> Value:
         """A shift of more than 64 bits: of each bit of the number of places a choice, part by part."""
@@ -694,6 +708,16 @@ def merged(value: Iterable[Piece]) -> Value:
 def width_of(value: Value) -> int:
     """Bits of a value."""
     return sum(piece.width for piece in value)
+
+
+def _without_zeros(value: Value) -> int:
+    """Bits of a value up to the highest that is not known to be 0."""
+    width = width_of(value)
+    for piece in reversed(value):
+        if piece.word >= 0 or piece.value:
+            return width - (piece.width - piece.value.bit_length() if piece.word < 0 else 0)
+        width -= piece.width
+    return 1
 
 
 def constant_of(value: Value) -> int:

@@ -101,7 +101,7 @@ DESIGN = (
 DESIGN_ASSUMED = (
     "Assumed: the BTOR2 and JSON writers of Yosys, the reading of them (fxsim/prove/transition.py, "
     "fxsim/prove/composed.py), bitwuzla; that who drives the accelerator keeps s_axis valid and unchanged until it is "
-    "taken, which only axis_fork and channel_concat need."
+    "taken, which only axis_fork, channel_concat and few_product need."
 )
 
 DESIGN_NOT_PROVED = (

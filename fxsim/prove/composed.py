@@ -491,7 +491,8 @@ class _Reader:
         """Hold an instance of few_affine to a node that scales each value, or moves it, by constants."""
         rows = _constants(node)
         x = self.graph.tensors[node.inputs[0]].number
-        self.scaled(node, cell, own, rows, x, (x.low, x.high), relu=isinstance(node.op, Relu))
+        rounding = _ROUNDINGS[node.op.rounding] if isinstance(node.op, Rescale) else 0
+        self.scaled(node, cell, own, rows, x, (x.low, x.high), isinstance(node.op, Relu), rounding)
         self._tensor(node.inputs[0], self._input(cell, "s_axis"), own)
 
     def sum_pool(self, node: Node, cell: Cell, own: int) -> None:
@@ -526,15 +527,16 @@ class _Reader:
         x: Number,
         values: tuple[int, int],
         relu: bool = False,
+        rounding: int = 0,
     ) -> None:
         """Hold an instance of few_affine to clip(floor((x w + a) / 2^s + 1/2) + b), clipped to the node's format.
 
         `rows`: w, a, s, b of each value, which come round with the values of an image; `values`: the least and
-        the greatest x; `relu`: nothing is below 0.
+        the greatest x; `relu`: nothing is below 0; `rounding`: where ties go, as the module has it.
         """
         y = self.graph.tensors[node.name]
         asked = {"LANES": own, "X_W": x.bits, "X_SIGNED": int(x.signed), "Y_W": y.number.bits,
-                 "Y_SIGNED": int(y.number.signed), "RELU": int(relu)}  # fmt: skip
+                 "Y_SIGNED": int(y.number.signed), "RELU": int(relu), "ROUNDING": rounding}  # fmt: skip
         self._expect(cell, f"node '{node.name}'", asked, "few_affine")
         if x.bipolar or y.number.bipolar:
             raise MismatchError(f"node '{node.name}' scales bits of -1 and 1, which few_affine does not")
@@ -664,7 +666,14 @@ class _Reader:
         what, y = f"node '{node.name}'", self.graph.tensors[node.name]
         x, r = (self.graph.tensors[name] for name in node.inputs)
         if x.number.bipolar or r.number.bipolar:
-            raise MismatchError(f"{what} multiplies bits of -1 and 1, which few_matmul does not")
+            raise MismatchError(f"{what} multiplies bits of -1 and 1, which '{cell.module}' does not")
+        ends = [a * b for a, b in product((x.number.low, x.number.high), (r.number.low, r.number.high))]
+        low, high = op.terms * min(ends), op.terms * max(ends)
+        if not y.number.signed or y.number.bipolar or low < y.number.low or high > y.number.high:
+            raise MismatchError(f"{what} has sums of {low} to {high}, which {y.number} does not hold")
+        if cell.module == "few_product":
+            self.one_by_one(node, cell, own)
+            return
         streams = [self._input(cell, port) for port in ("s0_axis", "s1_axis")]
         lanes = [(len(stream) - 2) // each.number.bits for stream, each in zip(streams, (x, r), strict=True)]
         asked = {
@@ -685,12 +694,30 @@ class _Reader:
         self._expect(cell, what, asked, "few_matmul")
         if (asked["TERMS"] % lanes[1] if op.transposed else lanes[1] != own) or asked["COLUMNS"] % own:
             raise MismatchError(f"'{cell.name}' takes {lanes[1]} values of '{node.inputs[1]}' a beat, gives {own}")
-        ends = [a * b for a, b in product((x.number.low, x.number.high), (r.number.low, r.number.high))]
-        low, high = op.terms * min(ends), op.terms * max(ends)
-        if not y.number.signed or y.number.bipolar or low < y.number.low or high > y.number.high:
-            raise MismatchError(f"{what} has sums of {low} to {high}, which {y.number} does not hold")
         for stream, name, count in zip(streams, node.inputs, lanes, strict=True):
             self._tensor(name, stream, count)
+
+    def one_by_one(self, node: Node, cell: Cell, own: int) -> None:
+        """Hold an instance of few_product to a node: a single place, each value of x with those of its head of r."""
+        op: Any = node.op
+        what, y = f"node '{node.name}'", self.graph.tensors[node.name]
+        x, r = (self.graph.tensors[name] for name in node.inputs)
+        if op.terms != 1 or prod(x.shape[:-1]) != 1 or prod(r.shape[:-1]) != 1:
+            raise MismatchError(f"{what} has sums of several products, or several places, which few_product has not")
+        asked = {
+            "COLUMNS": r.shape[-1] // op.heads,
+            "LANES": own,
+            "X_W": x.number.bits,
+            "X_SIGNED": int(x.number.signed),
+            "R_W": r.number.bits,
+            "R_SIGNED": int(r.number.signed),
+            "Y_W": y.number.bits,
+        }
+        self._expect(cell, what, asked, "few_product")
+        if asked["COLUMNS"] % own:
+            raise MismatchError(f"'{cell.name}' gives {own} products a beat, {what} has {asked['COLUMNS']} a head")
+        for port, name, lanes in zip(("s0_axis", "s1_axis"), node.inputs, (1, own), strict=True):
+            self._tensor(name, self._input(cell, port), lanes)
 
     def argmax(self, node: Node, cell: Cell, own: int) -> None:
         """Hold an instance of channel_argmax to a node."""
@@ -733,6 +760,10 @@ def _refuse_narrow(what: str, weight: Integers, x: Number, y: Number) -> None:
         raise MismatchError(f"{what} has sums of {low} to {high}, which {y} does not hold")
 
 
+_ROUNDINGS = {Rounding.HALF_UP: 0, Rounding.FLOOR: 0, Rounding.HALF_EVEN: 1, Rounding.HALF_AWAY: 2, Rounding.DOUBLE: 3}
+"""ROUNDING of a few_affine that a rescale asks for; one that rounds down by its constants."""
+
+
 def _constants(node: Node) -> list[tuple[int, ...]]:
     """The w, a, s, b of each value that a node makes clip(floor((x w + a) / 2^s + 1/2) + b) of, in their order."""
     op: Any = node.op
@@ -750,10 +781,16 @@ def _constants(node: Node) -> list[tuple[int, ...]]:
     rows = [*zip(*(column.tolist() for column in columns), strict=True)]
     if not isinstance(op, Rescale):
         return rows
-    if op.rounding not in (Rounding.HALF_UP, Rounding.FLOOR):
-        raise MismatchError(f"node '{node.name}' rounds by '{op.rounding}', which few_affine does not")
-    # Of whole numbers n, floor(n / 2^s) = floor((n - 2^(s - 1)) / 2^s + 1/2) where s is not 0.
-    below = [(1 << s >> 1) if op.rounding is Rounding.FLOOR else 0 for _, _, s, _ in rows]
+    # Of whole numbers n, floor(n / 2^s) = floor((n - 2^(s - 1)) / 2^s + 1/2) where s is not 0; and twice is first
+    # floor((n + 2^30) / 2^31), which is all that few_affine sees of a shift above 31.
+    below = [
+        (1 << s >> 1)
+        if op.rounding is Rounding.FLOOR
+        else -(1 << 30)
+        if op.rounding is Rounding.DOUBLE and s > 31
+        else 0
+        for _, _, s, _ in rows
+    ]
     addends = op.addend.tolist()
     return [(w, w * addend - half, s, b) for (w, _, s, b), addend, half in zip(rows, addends, below, strict=True)]
 

@@ -19,7 +19,7 @@ from fxsim.prove.schedule_constants import (
     slice_wide,
     threshold,
 )
-from fxsim.prove.schedule_matmul import few_matmul
+from fxsim.prove.schedule_matmul import few_matmul, few_product
 from fxsim.prove.schedule_modules import (
     FUNCTION,
     READY,
@@ -151,8 +151,11 @@ def few_dot_product(parameters: dict[str, int]) -> Properties:
     lanes, x_bits, w_bits, acc = (p[name] for name in ("LANES", "X_W", "W_W", "ACC_W"))
     group, levels, match = tree(lanes, p)
     latency = len(levels) + match
-    wide = 32
-    nodes, holds = [], {}
+    # A product of numbers needs no more bits than both have; of bits and numbers, one more than these.
+    wide, narrow = 32, x_bits + w_bits
+    nodes: list[str] = []
+    holds: dict[str, str] = {}
+    splits: dict[str, tuple[str, ...]] = {}
 
     def total(parts: list[str]) -> str:
         """A sum in pairs, pairs of pairs, and so on."""
@@ -165,13 +168,13 @@ def few_dot_product(parameters: dict[str, int]) -> Properties:
             # Of products that are -1 or 1 those that are 1 are counted.
             nodes.append(f"wire [{wide - 1}:0] gh_p{k} = {{{wide - 1}'d0, gh_x[{k}] == gh_w[{k}]}};")
             continue
-        x = "" if p["X_KIND"] == BIPOLAR else slice_wide("gh_x", x_bits * k, x_bits, p["X_KIND"] == 0, wide)
-        w = "" if p["W_BIPOLAR"] else slice_wide("gh_w", w_bits * k, w_bits, signed=True, wide=wide)
+        x = "" if p["X_KIND"] == BIPOLAR else slice_wide("gh_x", x_bits * k, x_bits, p["X_KIND"] == 0, narrow)
+        w = "" if p["W_BIPOLAR"] else slice_wide("gh_w", w_bits * k, w_bits, signed=True, wide=narrow)
         product = f"gh_x{k} * gh_w{k}"
         if not x or not w:
             product = f"gh_x[{k}] ? gh_w{k} : -gh_w{k}" if w else f"gh_w[{k}] ? gh_x{k} : -gh_x{k}"
         for name, text in ((f"gh_x{k}", x), (f"gh_w{k}", w), (f"gh_p{k}", product)):
-            nodes += [f"wire signed [{wide - 1}:0] {name} = {text};"] if text else []
+            nodes += [f"wire signed [{narrow - 1}:0] {name} = {text};"] if text else []
     for k in range(levels[0]):
         own = [f"gh_p{j}" for j in range(group * k, min(group * (k + 1), lanes))]
         own += [f"{wide}'d0"] * (group - len(own) if match else 0)
@@ -184,6 +187,9 @@ def few_dot_product(parameters: dict[str, int]) -> Properties:
         # Compared as numbers: a node too narrow for its sum is another number.
         equal = joined(f"level[{level}].node[{k}].value_reg == gh_n{level}_{k}" for k in range(count))
         holds[f"level{level}"] = f"!(gh_follows && gh_stage == {level}) || ({equal})"
+        # Case by case, so that what is equal before is put in its place, and products are compared where a row enters.
+        before = f"gh_follows && gh_stage == (enable ? {level - 1} : {level})" if level else "gh_follows && !enable"
+        splits[f"level{level}"] = ("enable", "gh_starts", before)
     whole = f"gh_n{len(levels) - 1}_0"
     # Of m products that are 1 and the others, -1, the sum is m - (LANES - m).
     expected = f"{whole} - ({wide}'d{lanes} - {whole})" if match else whole
@@ -234,7 +240,7 @@ def few_dot_product(parameters: dict[str, int]) -> Properties:
         },
         inputs={"gh_mark": 1},
         reached={"order": f"gh_follows && gh_stage == {latency - 1} && out_valid"},
-        splits=dict.fromkeys(holds, ("enable", "gh_starts")),
+        splits=splits,
     )
 
 
@@ -648,6 +654,7 @@ COMPOSED: dict[str, Callable[[dict[str, int]], Properties]] = {
         few_dot_product,
         few_linear,
         few_matmul,
+        few_product,
         few_weighted_add,
         full_table,
         image_window,

@@ -248,16 +248,20 @@ def _scaled(
     b_bits: int,
     *,
     relu: bool,
+    rounding: int = 0,
     **more: Any,
 ) -> Properties:
     """Properties of a module that scales: clip(floor(acc / 2^shift + 1/2) + bias), acc modulo 2^ACC_W.
+
+    `rounding`: ROUNDING of the lane, which says where ties go.
 
     `lane`: of each lane acc in ACC_W bits, shift and bias, of the beat that is taken and `gh_now`, the word of the ROM
     for it, of `bits` a lane. They are kept of the followed beat, so that only where it is taken two products are equal.
     """
     lanes, acc, s_bits, width = (p[name] for name in ("LANES", "ACC_W", "S_W", "Y_W"))
     # Neither half a unit more, nor the bias, nor the end of a result without a sign leaves these.
-    wide = max(acc, b_bits, width) + 2
+    last = {0: acc, 3: max(acc, 33) + 1}.get(rounding, acc + 1)
+    wide = max(last, b_bits, width) + 2
     number = f"  wire signed [{wide - 1}:0]"
     below = 1 << (width - 1) if p["Y_SIGNED"] else 0
     most, least = f"{wide}'sd{(1 << width) - 1 - below}", f"-{wide}'sd{0 if relu else below}"
@@ -274,11 +278,10 @@ def _scaled(
             f"  reg [{b_bits - 1}:0] gh_bias{n};",
             "  always @(posedge clk) if (gh_starts) begin",
             f"    gh_acc{n} <= {total};\n    gh_shift{n} <= {shift};\n    gh_bias{n} <= {bias};\n  end",
-            # Half a unit is added, and what is below a unit dropped. Beyond ACC_W places each sum is 0, as with ACC_W.
-            f"  wire [31:0] gh_places{n} = gh_shift{n} > {acc} ? {acc} : gh_shift{n};",
+            # Beyond the last places each sum is 0, as with these.
+            f"  wire [31:0] gh_places{n} = gh_shift{n} > {last} ? {last} : gh_shift{n};",
             f"{number} gh_whole{n} = gh_acc{n};",
-            f"{number} gh_half{n} = gh_whole{n} + (gh_one <<< (gh_places{n} - 1));",
-            f"{number} gh_rounded{n} = gh_places{n} == 0 ? gh_whole{n} : gh_half{n} >>> gh_places{n};",
+            *_rounded(n, number, rounding),
             f"{number} gh_moved{n} = gh_rounded{n} + {_signed(f'gh_bias{n}', 0, b_bits, wide)};",
             f"  assign gh_y[{width * n}+:{width}] = gh_moved{n} > {most} ? {most} : "
             f"gh_moved{n} < {least} ? {least} : gh_moved{n};",
@@ -310,6 +313,39 @@ def _scaled(
     )
 
 
+def _rounded(n: int, number: str, rounding: int) -> list[str]:
+    """Verilog of a lane's gh_rounded, gh_whole rounded by gh_places: half a unit more, what is below a unit dropped.
+
+    A tie is where half a unit made it a whole one, which is one too much where it is odd (1), or where the number was
+    below 0 (2); so is what the first 31 places leave, with the places that are left (3).
+    """
+    whole, places = f"gh_whole{n}", f"gh_places{n}"
+    if rounding == 0:
+        return [
+            f"{number} gh_half{n} = {whole} + (gh_one <<< ({places} - 1));",
+            f"{number} gh_rounded{n} = {places} == 0 ? {whole} : gh_half{n} >>> {places};",
+        ]
+    twice = f"{places} > 31" if rounding == 3 else "1'b0"
+    too_much = {1: f"gh_near{n}[0]", 2: f"gh_left{n} < 0", 3: f"{twice} && gh_left{n} < 0"}[rounding]
+    return [
+        f"  wire [31:0] gh_rest{n} = {twice} ? {places} - 31 : {places};",
+        f"{number} gh_left{n} = {twice} ? {whole} >>> 31 : {whole};",
+        f"{number} gh_half{n} = gh_left{n} + (gh_one <<< (gh_rest{n} - 1));",
+        f"{number} gh_near{n} = gh_half{n} >>> gh_rest{n};",
+        f"  wire gh_too_much{n} = (gh_near{n} <<< gh_rest{n}) == gh_half{n} && {too_much};",
+        f"{number} gh_rounded{n} = {places} == 0 ? {whole} : gh_too_much{n} ? gh_near{n} - gh_one : gh_near{n};",
+    ]
+
+
+_TIES = (
+    "",
+    ", ties to the even one",
+    ", ties away from zero",
+    ", of shifts above 31 without what is below 2^31, ties away from zero",
+)
+"""Words that follow floor(.. + 1/2) for each ROUNDING of the lane."""
+
+
 def _signed(text: str, low: int, bits: int, wide: int, signed: bool = True) -> str:
     """Bits of a vector as a signed number of so many more bits."""
     return f"$signed({slice_wide(text, low, bits, signed, wide)})"
@@ -337,8 +373,9 @@ def few_affine(parameters: dict[str, int]) -> Properties:
         each,
         b_bits,
         relu=bool(p["RELU"]),
-        says="each output is clip(floor((x w + a) / 2^s + 1/2) + b) of its own input, x w + a modulo 2^ACC_W, with the "
-        "constants of its place in the round, in the order of inputs",
+        rounding=p["ROUNDING"],
+        says=f"each output is clip(floor((x w + a) / 2^s + 1/2) + b){_TIES[p['ROUNDING']]}, of its own input, x w + a "
+        "modulo 2^ACC_W, with the constants of its place in the round, in the order of inputs",
         width=lanes * bits,
     )
 

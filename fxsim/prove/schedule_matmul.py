@@ -1,8 +1,8 @@
-"""Properties of `few_matmul` under every schedule: rows of one image times the same image of the other stream."""
+"""Properties of products of two streams under every schedule: image by image, and value by value."""
 
 from fxsim.prove.schedule import Progress, Properties
-from fxsim.prove.schedule_constants import joined
-from fxsim.prove.schedule_modules import STABLE, bits_of, constant, stable, stays
+from fxsim.prove.schedule_constants import WIDE, counter, joined, slice_wide
+from fxsim.prove.schedule_modules import STABLE, bits_of, constant, single, stable, stays
 from fxsim.prove.schedule_pipeline import pipeline, tree
 
 
@@ -181,10 +181,10 @@ def few_matmul(parameters: dict[str, int]) -> Properties:
             "rows": "gh_taken_row == (collect_full_reg ? gh_row2 : row_valid_reg ? gh_row1 : gh_used_row)",
             "chain": f"{joined(keeps)} && (!operands_valid_reg || gh_tag == gh_w{latency}) && gh_w_all == gh_used",
             "alike": f"gh_every_valids == {{{given}{{gh_valids}}}}",
-            "collected": "!(gh_x_beat != 0 && gh_taken_row == gh_own_row) || "
+            "collected": "!(gh_ok && gh_x_beat != 0 && gh_taken_row == gh_own_row) || "
             f"((collect_reg ^ gh_row) >> ({beat} * ({beats} - gh_x_beat))) == 0",
-            "waits": "!(collect_full_reg && gh_row1 == gh_own_row) || collect_reg == gh_row",
-            "uses": "!(row_valid_reg && gh_used_row == gh_own_row) || row_reg == gh_rest",
+            "waits": "!(gh_ok && collect_full_reg && gh_row1 == gh_own_row) || collect_reg == gh_row",
+            "uses": "!(gh_ok && row_valid_reg && gh_used_row == gh_own_row) || row_reg == gh_rest",
             "pages": f"!gh_ok || ({joined(pages)})",
             "operands": f"!gh_issues || (slice_reg == gh_x && {columns_held})",
         },
@@ -249,4 +249,49 @@ def few_matmul(parameters: dict[str, int]) -> Properties:
         ),
         cycles=4000 + 8 * (places * beats + terms * columns * heads),
         slow=True,
+    )
+
+
+def few_product(parameters: dict[str, int]) -> Properties:
+    """Products value by value: a beat of r is followed, any, with the value of x that stands beside it."""
+    p = dict(parameters)
+    lanes, x_bits, r_bits, width = (p[name] for name in ("LANES", "X_W", "R_W", "Y_W"))
+    groups = p["COLUMNS"] // lanes
+    last = groups - 1
+    ghost = [
+        counter("gh_group", "gh_in", last, _width(groups) - 1),
+        "  wire gh_in0 = s0_axis_tvalid && s0_axis_tready && !rst;\n",
+        f"  wire [{lanes * width - 1}:0] gh_y;\n",
+        stable("s0_axis", x_bits),
+    ]
+    for n in range(lanes):
+        x = slice_wide("gh_value", lanes * r_bits, x_bits, bool(p["X_SIGNED"]))
+        r = slice_wide("gh_value", r_bits * n, r_bits, bool(p["R_SIGNED"]))
+        ghost.append(
+            f"  wire signed [{WIDE - 1}:0] gh_x{n} = {x}, gh_r{n} = {r}, gh_product{n} = gh_x{n} * gh_r{n};\n"
+            f"  assign gh_y[{width * n}+:{width}] = gh_product{n}[{width - 1}:0];\n"
+        )
+    values = ", ".join(["x_reg", *(f"lane[{n}].r_reg" for n in reversed(range(lanes)))])
+    return single(
+        "few_product",
+        p,
+        2,
+        {
+            "inside": "gh_inside == {1'b0, values_valid_reg} + {1'b0, y_valid_reg}",
+            "group": f"group_reg == gh_group && gh_group <= {last}",
+            "together": f"gh_in0 == (gh_in && gh_group == {last}) && (!gh_in || s0_axis_tvalid)",
+            "values": f"!(gh_follows && values_valid_reg && gh_before == y_valid_reg) || {{{values}}} == gh_value",
+            "first": "!(gh_follows && gh_before == 0 && y_valid_reg) || m_axis_tdata == gh_y",
+        },
+        expected="gh_y",
+        says="each output is the product of its own r with the value of x that it came beside, in the order of r",
+        enters="s1_axis_tvalid && s1_axis_tready && !rst",
+        data="{s0_axis_tdata, s1_axis_tdata}",
+        width=x_bits + lanes * r_bits,
+        given=lanes * width,
+        ghost="".join(ghost),
+        ready=f"(s1_axis_tready == s0_axis_tvalid && s0_axis_tready == (s1_axis_tvalid && gh_group == {last}))",
+        assumed={"stable0": stays("s0_axis")},
+        reached={"wraps": "gh_in0"},
+        progress={"goes": Progress("s0_axis_tvalid && s1_axis_tvalid && m_axis_tready", "gh_in", 1)},
     )

@@ -56,7 +56,9 @@ def prove_schedules(
     `rtl`: a folder of Verilog in place of the device's own. `kept`: see `prove_module`. `settings`: the device's. Of a
     device that composes a design of the graph the design itself is held to the graph, too.
 
-    ToolError where the device has no proofs or no such module, and of the whole of another than the streaming one.
+    ToolError where the device has no proofs or no such module, of the whole of another than the streaming one, and of
+    settings of what is not composed. ModelError where the model does not fit the device, StimulusError where it has no
+    such setting.
     """
     known = DEVICES.get(device)
     if known is None or device not in STATED:
@@ -70,7 +72,12 @@ def prove_schedules(
             f"nothing is stated of the whole of device '{device}' for all schedules, but of its modules: "
             f"{', '.join(stated)}; one schedule is proved with none or random:SEED"
         )
-    design = known.proofs(model, make_settings(device, known.settings, {}), None)[0]
+    chosen = make_settings(device, known.settings, settings or {})
+    if chosen != make_settings(device, known.settings, {}):
+        raise ToolError(f"device '{device}' is proved for all schedules with no settings, expected none of {settings}")
+    # What does not fit the device is refused as elsewhere.
+    known.fit(model, chosen)
+    design = known.proofs(model, chosen, None)[0]
     sources = read_sources(rtl_dir() if rtl is None else rtl)
     found = elaborate(sources, design.top, design.parameters, design.files)
     wanted = {key: times for key, times in found.counts.items() if module is None or key[0] == module}

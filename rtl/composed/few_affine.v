@@ -16,7 +16,7 @@
 //   W_W                        width of w, bits, 0 to 32; 0: every w is 1
 //   A_W                        width of a, bits, 1 or more
 //   ACC_W                      width of x * w + a, bits, as many as hold it, see scale_lane; w has 2 bits there where W_W is 0
-//   S_W, B_W, Y_W, Y_SIGNED, RELU
+//   S_W, B_W, Y_W, Y_SIGNED, RELU, ROUNDING
 //                              shift, bias and result, see scale_lane
 //   C_FILE                     $readmemh file of PERIOD / LANES words; of value c at [(W_W + A_W + S_W + B_W) * (c % LANES) +:]
 //                              of word c / LANES, lowest first: w, a (two's complement), s, b (two's complement)
@@ -33,6 +33,7 @@ module few_affine #(
     parameter Y_W = 8,
     parameter Y_SIGNED = 1,
     parameter RELU = 0,
+    parameter ROUNDING = 0,
     parameter C_FILE = "few_affine_c.hex"
 ) (
     input  wire                 clk,
@@ -122,7 +123,8 @@ module few_affine #(
           .B_W(B_W),
           .Y_W(Y_W),
           .Y_SIGNED(Y_SIGNED),
-          .RELU(RELU)
+          .RELU(RELU),
+          .ROUNDING(ROUNDING)
       ) scale (
           .clk(clk),
           .scale_enable(accepted),

@@ -1,12 +1,12 @@
 `default_nettype none
 
-// One value scaled: y = clip(round_shift(x * w + r * v, shift) + bias), to the range of y. round_shift(a, s) =
-// floor(a / 2^s + 1/2), for every shift: ties go towards plus infinity.
+// One value scaled: y = clip(round_shift(x * w + r * v, shift) + bias), to the range of y. round_shift(a, s) is a / 2^s
+// rounded to the nearest whole number, for every shift; ROUNDING says where ties go.
 //
 // Takes x, w, r, v, shift and bias in a cycle with `scale_enable`, shifts in one with `shift_enable`, and adds and clips in
 // one with `sum_enable`; y is there in the next cycle, and stays until the one after. One zero is appended below the sum
 // before it is shifted, so that the bit just under the result is the rounding bit for shifts of 1 and more, and 0 for a
-// shift of 0.
+// shift of 0. What is kept there is whether 1 is to be added: the rounding bit, of a tie only where ROUNDING says so.
 //
 // Parameters
 //   X_W, X_SIGNED  width of x, bits, 1 to 32; 1: it is two's complement, 0: unsigned
@@ -18,6 +18,8 @@
 //   B_W            width of the bias, bits, 1 or more
 //   Y_W, Y_SIGNED  width of y, bits, 1 or more; 1: it is two's complement, 0: unsigned
 //   RELU           1: y is not below 0, whatever its format
+//   ROUNDING       ties go 0: towards plus infinity; 1: to the even one; 2: away from zero; 3: of shifts of up to 31
+//                  towards plus infinity, else what is below 2^31 is dropped first, and ties of the rest go away from zero
 module scale_lane #(
     parameter X_W = 19,
     parameter X_SIGNED = 1,
@@ -30,7 +32,8 @@ module scale_lane #(
     parameter B_W = 8,
     parameter Y_W = 8,
     parameter Y_SIGNED = 1,
-    parameter RELU = 0
+    parameter RELU = 0,
+    parameter ROUNDING = 0
 ) (
     input  wire           clk,
     input  wire           scale_enable,
@@ -67,6 +70,9 @@ module scale_lane #(
     if (RELU != 0 && RELU != 1) begin : illegal_relu
       illegal_parameter_RELU_is_not_0_or_1 stop ();
     end
+    if (ROUNDING < 0 || ROUNDING > 3) begin : illegal_rounding
+      illegal_parameter_ROUNDING_is_not_0_to_3 stop ();
+    end
   endgenerate
 
   localparam WIDE_W = ACC_W + 1;
@@ -97,6 +103,31 @@ module scale_lane #(
   wire signed [WIDE_W-1:0] appended = {acc_reg, 1'b0};
   wire signed [WIDE_W-1:0] wide = appended >>> shift_reg;
 
+  // Whether 1 is added to the quotient: above half a unit, and of a tie as ROUNDING says.
+  wire up;
+  generate
+    if (ROUNDING == 0) begin : ties_up
+      assign up = wide[0];
+    end else begin : ties
+      // What is dropped below the rounding bit, of all that the first 31 places leave where these are dropped first.
+      localparam FIRST = (ROUNDING == 3) ? 32 : 0;
+      localparam LONG_W = (WIDE_W > FIRST) ? WIDE_W : FIRST + 1;
+      wire [LONG_W-1:0] all_bits = {{(LONG_W - ACC_W) {acc_reg[ACC_W-1]}}, acc_reg} << 1;
+      wire [LONG_W-1:0] dropped = all_bits & ~({LONG_W{1'b1}} << shift_reg) & ({LONG_W{1'b1}} << FIRST);
+      wire tie = !(|dropped);
+      wire tie_up;
+      if (ROUNDING == 1) begin : even
+        assign tie_up = wide[1];
+      end else if (ROUNDING == 2) begin : away
+        assign tie_up = !acc_reg[ACC_W-1];
+      end else begin : twice
+        wire [8:0] places = {{(9 - S_W) {1'b0}}, shift_reg};
+        assign tie_up = !acc_reg[ACC_W-1] || places < 9'd32;
+      end
+      assign up = wide[0] && (!tie || tie_up);
+    end
+  endgenerate
+
   wire [ACC_W-1:0] quotient = wide_reg[WIDE_W-1:1];
   wire [SUM_W-1:0] quotient_extended = {{(SUM_W - ACC_W) {quotient[ACC_W-1]}}, quotient};
   wire [SUM_W-1:0] rounding_bit = {{(SUM_W - 1) {1'b0}}, wide_reg[0]};
@@ -116,7 +147,7 @@ module scale_lane #(
       bias_reg  <= bias;
     end
     if (shift_enable) begin
-      wide_reg <= wide;
+      wide_reg <= {wide[WIDE_W-1:1], up};
       wide_bias_reg <= bias_reg;
     end
     if (sum_enable) y_reg <= clipped;

@@ -11,11 +11,36 @@ from testbenches.common.seeds import generator
 from testbenches.common.simulation import simulate
 from testbenches.common.stream import known
 
-NAMES = ("X_W", "X_SIGNED", "W_W", "R_W", "R_SIGNED", "V_W", "ACC_W", "S_W", "B_W", "Y_W", "Y_SIGNED", "RELU")
+NAMES = (
+    "X_W",
+    "X_SIGNED",
+    "W_W",
+    "R_W",
+    "R_SIGNED",
+    "V_W",
+    "ACC_W",
+    "S_W",
+    "B_W",
+    "Y_W",
+    "Y_SIGNED",
+    "RELU",
+    "ROUNDING",
+)
+
+
+def rounded(acc, places, rounding):
+    """The whole number nearest to acc / 2^places; ties as ROUNDING has them."""
+    if rounding == 3:
+        # What is below 2^31 is dropped of shifts that are greater, and the rest rounded away from zero; else half up.
+        return rounded(acc >> 31, places - 31, 2) if places > 31 else rounded(acc, places, 0)
+    below, left = divmod(acc, 1 << places)
+    if 2 * left != 1 << places:
+        return below + (2 * left > 1 << places)
+    return below + (True, below % 2 == 1, acc > 0)[rounding]
 
 
 @cocotb.test()
-async def rounds_half_up_and_clips(dut):
+async def rounds_and_clips(dut):
     """Any values, factors, shift and bias, each step in cycles with its enable only: y after the third."""
     p = {name: getattr(dut, name).value.to_signed() for name in NAMES}
     rng = generator(f"scale_lane {p}")
@@ -42,6 +67,11 @@ async def rounds_half_up_and_clips(dut):
             number(p["V_W"]),
         )
         shift, bias = int(rng.integers(0, min(p["ACC_W"] + 3, 1 << p["S_W"]))), number(p["B_W"])
+        if rng.random() < 0.3 and p["X_W"] > 1:
+            # A tie, or one off: half a unit and some units.
+            x, r, end = 1, 0, 1 << (p["W_W"] - 1)
+            w = ((int(rng.integers(-9, 10)) * 2 + 1) << shift >> 1) + int(rng.integers(-1, 2))
+            w = (w + end) % (2 * end) - end
         await FallingEdge(dut.clk)
         dut.scale_enable.value, dut.shift_enable.value, dut.sum_enable.value = scale, shift_now, sum_now
         for name, value in {"x": x, "w": w, "r": r, "v": v, "shift": shift, "bias": bias}.items():
@@ -54,8 +84,7 @@ async def rounds_half_up_and_clips(dut):
             y = min(max(shifted, least), most)
         if shift_now and scaled is not None:
             acc, places, moved = scaled
-            # floor(acc / 2^places + 1 / 2)
-            shifted = (2 * acc + (1 << places)) // (2 << places) + moved
+            shifted = rounded(acc, places, p["ROUNDING"]) + moved
         if scale:
             scaled = (x * w + r * v + half) % (2 * half) - half, shift, bias
 
@@ -72,8 +101,11 @@ async def rounds_half_up_and_clips(dut):
         (32, 1, 31, 1, 0, 62, 64, 6, 16, 16, 0, 0),
         (8, 1, 2, 1, 0, 1, 9, 1, 1, 8, 1, 1),
         (3, 0, 1, 2, 0, 1, 4, 2, 1, 8, 0, 0),
+        *((2, 1, 62, 1, 0, 63, 64, 7, 8, 16, 1, 0, rounding) for rounding in (1, 2, 3)),
+        *((8, 1, 9, 1, 0, 11, 18, 5, 8, 8, 1, 0, rounding) for rounding in (1, 2)),
+        (8, 0, 5, 1, 0, 11, 16, 6, 1, 16, 1, 0, 3),
     ],
 )
 def test_scale_lane(values: tuple[int, ...], tmp_path: Path) -> None:
-    """scale_lane.v rounds ties upwards at every shift, those beyond the sum's width too, and clips to y's range."""
-    simulate(__name__, "scale_lane", tmp_path, dict(zip(NAMES, values, strict=True)))
+    """scale_lane.v rounds ties as asked at every shift, those beyond the sum's width too, and clips to y's range."""
+    simulate(__name__, "scale_lane", tmp_path, dict(zip(NAMES, (*values, 0)[: len(NAMES)], strict=True)))

@@ -320,7 +320,8 @@ module prove_scale_lane #(
     parameter B_W = 8,
     parameter Y_W = 8,
     parameter Y_SIGNED = 1,
-    parameter RELU = 0
+    parameter RELU = 0,
+    parameter ROUNDING = 0
 ) (
     input  wire                  clk,
     input  wire                  scale_enable,
@@ -337,7 +338,7 @@ module prove_scale_lane #(
   wire [Y_W-1:0] y;
   scale_lane #(
       .X_W(X_W), .X_SIGNED(X_SIGNED), .W_W(W_W), .R_W(R_W), .R_SIGNED(R_SIGNED), .V_W(V_W), .ACC_W(ACC_W), .S_W(S_W),
-      .B_W(B_W), .Y_W(Y_W), .Y_SIGNED(Y_SIGNED), .RELU(RELU)
+      .B_W(B_W), .Y_W(Y_W), .Y_SIGNED(Y_SIGNED), .RELU(RELU), .ROUNDING(ROUNDING)
   ) block (
       .clk(clk), .scale_enable(scale_enable), .shift_enable(shift_enable), .sum_enable(sum_enable), .x(x), .w(w), .r(r),
       .v(v), .shift(shift), .bias(bias), .y(y)
@@ -350,16 +351,24 @@ module prove_scale_lane #(
   wire signed [ACC_W-1:0] rv = r_number * v;
   wire signed [ACC_W-1:0] acc = xw + rv;
 
-  // Half a unit is added and what is below one dropped: floor((acc + 2^(shift - 1)) / 2^shift). Beyond ACC_W places
-  // every sum rounds to 0, as it does with ACC_W.
-  localparam RULE_W = (ACC_W > B_W ? (ACC_W > Y_W ? ACC_W : Y_W) : (B_W > Y_W ? B_W : Y_W)) + 2;
+  // Half a unit is added and what is below one dropped: floor((acc + 2^(shift - 1)) / 2^shift). Beyond LAST places
+  // every sum rounds to 0, as it does with LAST. A tie is a sum that half a unit made a whole one: that is one too much
+  // where it is odd (ROUNDING 1), or where the sum was below 0 (2). 3: so is rounded what the first 31 places leave.
+  localparam LAST = (ROUNDING == 0) ? ACC_W : (ROUNDING == 3 && ACC_W < 33) ? 34 : ACC_W + 1;
+  localparam RULE_W = (LAST > B_W ? (LAST > Y_W ? LAST : Y_W) : (B_W > Y_W ? B_W : Y_W)) + 2;
   reg signed [ACC_W-1:0] acc_1;
   reg [S_W-1:0] shift_1;
   reg signed [B_W-1:0] bias_1, bias_2;
-  wire [31:0] places = ({{(32 - S_W) {1'b0}}, shift_1} > ACC_W) ? ACC_W : {{(32 - S_W) {1'b0}}, shift_1};
+  wire [31:0] places = ({{(32 - S_W) {1'b0}}, shift_1} > LAST) ? LAST : {{(32 - S_W) {1'b0}}, shift_1};
   wire signed [RULE_W-1:0] one = 1;
   wire signed [RULE_W-1:0] wide = acc_1;
-  wire signed [RULE_W-1:0] rounded = (places == 0) ? wide : (wide + (one <<< (places - 1))) >>> places;
+  wire twice = ROUNDING == 3 && places > 31;
+  wire [31:0] left = twice ? places - 31 : places;
+  wire signed [RULE_W-1:0] first = twice ? wide >>> 31 : wide;
+  wire signed [RULE_W-1:0] more = first + (one <<< (left - 1));
+  wire signed [RULE_W-1:0] near = more >>> left;
+  wire too_much = (near <<< left) == more && ((ROUNDING == 1 && near[0]) || ((ROUNDING == 2 || twice) && first < 0));
+  wire signed [RULE_W-1:0] rounded = (places == 0) ? wide : near - (too_much ? one : 0);
   reg signed [RULE_W-1:0] rounded_2;
   wire signed [RULE_W-1:0] moved = rounded_2 + bias_2;
   wire signed [RULE_W-1:0] most = (one <<< (Y_W - Y_SIGNED)) - one;
@@ -492,7 +501,7 @@ endmodule
 
 def blocks(model: Model, settings: Settings) -> dict[str, tuple[ProvableBlock, ...]]:
     """The accelerator's blocks by module, with the sizes of a model. ModelError where the model does not fit it."""
-    plan = make_plan(model, getattr(settings, "interval", None))
+    plan = make_plan(model, getattr(settings, "interval", None), getattr(settings, "share_loops", False))
     makers = {
         "few_linear": _dot_product,
         "threshold": _threshold_lane,
@@ -555,7 +564,9 @@ def _add(instance: Instance) -> ProvableBlock:
 
 def _affine_lane(instance: Instance) -> ProvableBlock:
     """One value of a layer that is scaled, with any constants."""
-    p = _numbers(instance, "X_W", "X_SIGNED", "W_W", "A_W", "ACC_W", "S_W", "B_W", "Y_W", "Y_SIGNED", "RELU")
+    p = _numbers(
+        instance, "X_W", "X_SIGNED", "W_W", "A_W", "ACC_W", "S_W", "B_W", "Y_W", "Y_SIGNED", "RELU", "ROUNDING"
+    )
     # As few_affine has it: a factor of two bits where there is none, and what is added times one.
     return _scale_lane({**p, "W_W": p["W_W"] or 2, "R_W": 1, "R_SIGNED": 0, "V_W": p.pop("A_W")})
 
@@ -563,12 +574,12 @@ def _affine_lane(instance: Instance) -> ProvableBlock:
 def _weighted_lane(instance: Instance) -> ProvableBlock:
     """One pair of values of a weighted sum, with any weights."""
     p = _numbers(instance, "X_W", "X_SIGNED", "W_W", "R_W", "R_SIGNED", "ACC_W", "S_W", "Y_W", "Y_SIGNED")
-    return _scale_lane({**p, "V_W": p["W_W"], "B_W": 1, "RELU": 0})
+    return _scale_lane({**p, "V_W": p["W_W"], "B_W": 1, "RELU": 0, "ROUNDING": 0})
 
 
 def _scale_lane(values: dict[str, int]) -> ProvableBlock:
     names = ("X_W", "X_SIGNED", "W_W", "R_W", "R_SIGNED", "V_W", "ACC_W", "S_W", "B_W", "Y_W", "Y_SIGNED", "RELU")
-    p = {name: values[name] for name in names}
+    p = {name: values[name] for name in (*names, "ROUNDING")}
     return ProvableBlock(_sizes("scale_lane", p), "prove_scale_lane", SCALE_LANE, p, cycle=3)
 
 

@@ -128,6 +128,25 @@ def greatest_reach(places: int, words: int) -> Reach:
     return Reach(needs, lambda m: needs(m + 1), lambda m: needs(m + 1))
 
 
+def loop_reach(body: Reach, steps: int, beats: int) -> Reach:
+    """`frame_loop` with its body, which computes so many steps of images of so many `beats`.
+
+    The first result of an image needs all of it. Until the last of them is taken, of the next image there enters what
+    the body takes beyond the last step.
+    """
+
+    def behind(taken: _Beats) -> _Beats:
+        def held(m: Int64) -> Int64:
+            image, beat = _divided(m, beats)
+            more = taken((image * steps + steps - 1) * beats + beat) - (image + 1) * steps * beats
+            found: Int64 = (image + 1) * beats + np.clip(more, 0, beats)
+            return found
+
+        return held
+
+    return Reach(lambda m: ((m - 1) // beats + 1) * beats, behind(body.least), behind(body.ample))
+
+
 def _divided(m: Int64, by: int) -> tuple[Int64, Int64]:
     """Quotients and remainders."""
     return m // by, m % by

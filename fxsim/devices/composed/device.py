@@ -20,12 +20,20 @@ from fxsim.simulate.sources import Sources
 
 _UNPROVED = {
     **dict.fromkeys(
-        ("axis_fifo", "axis_fork", "channel_argmax", "channel_concat", "few_linear", "image_window", "threshold"),
+        (
+            "axis_fifo",
+            "axis_fork",
+            "channel_argmax",
+            "channel_concat",
+            "few_linear",
+            "few_product",
+            "image_window",
+            "threshold",
+        ),
         "it is proved under every schedule at once, with --schedule all",
     ),
     "few_affine": "what it computes is scale_lane; the rest is a memory, whose contents are the model's",
     "few_matmul": "what it computes is few_dot_product; the whole is proved with --schedule all",
-    "few_product": "nothing states its rule",
     "few_weighted_add": "what it computes is scale_lane; the rest is a memory, whose contents are the model's",
     "window_sum": "what it computes is window_sum_lane; the whole is proved with --schedule all",
 }
@@ -35,7 +43,11 @@ _STILL = 1000
 
 
 class ComposedSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of a composed accelerator: `interval`, the cycles between images that its streams are made for."""
+    """Settings of a composed accelerator.
+
+    `interval`: the cycles between images that its streams are made for; `share_loops`: one set of modules for all
+    steps of a loop, one after the other.
+    """
 
     interval: Annotated[
         int | None,
@@ -50,13 +62,22 @@ class ComposedSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
             design=True,
         ),
     ] = None
+    share_loops: Annotated[
+        bool,
+        Setting(
+            "--share-loops",
+            "one set of modules for all steps of a loop, which takes an image step by step",
+            words="whether the steps of loops share modules, --share-loops,",
+            design=True,
+        ),
+    ] = False
 
 
 class FittedComposed(FittedStreams):
     """The composed accelerator of a model."""
 
     def __init__(self, model: Model, settings: ComposedSettings) -> None:
-        plan = make_plan(model, settings.interval)
+        plan = make_plan(model, settings.interval, settings.share_loops)
 
         def bind_in(rtl: Path | None) -> Bound:
             # All that is bound is read: nothing looks for the files again. Its folder is that of the modules.
@@ -120,6 +141,7 @@ DEVICE = Device(
     settings=ComposedSettings,
     stalls=frozenset({"random", "burst", "wait", "gap", "reset"}),
     four_state=True,
+    lanes=True,
     described=write_design,
     blocks=blocks,
     unproved=_UNPROVED,

@@ -31,6 +31,7 @@ _PARTS = {
     "few_product": ("few_product",),
     "few_weighted_add": ("few_weighted_add", "scale_lane"),
     "window_sum": ("window_sum", "window_sum_lane"),
+    "frame_loop": ("frame_loop", "axis_fifo"),
     "axis_fork": ("axis_fork",),
     "axis_fifo": ("axis_fifo",),
 }
@@ -38,12 +39,16 @@ _PARTS = {
 
 
 class _Tap(NamedTuple):
-    """A tap of the description: its stream, and its data with -1 and 1 as numbers where it has `signs`."""
+    """A tap of the description: its stream, and its data with -1 and 1 as numbers where it has `signs`.
+
+    `turns`: whether it shares the stream with the taps of other steps, image by image.
+    """
 
     name: str
     stream: Stream
     data: str
     signs: bool
+    turns: bool
 
 
 def composed_files(plan: Composition, rtl: Path | None = None) -> dict[str, bytes]:
@@ -53,14 +58,15 @@ def composed_files(plan: Composition, rtl: Path | None = None) -> dict[str, byte
     """
     graph = plan.model.graph
     given = _of_numbers(plan.source, graph.input.number.bipolar)
-    last = plan.parts[-1].stream
+    last = plan.result
     result = _of_numbers(last, graph.tensors[graph.output].number.bipolar)
     instances = plan.instances
     streams = (plan.source, *(target for instance in instances for target in instance.targets))
     taps = []
     for part in plan.parts:
-        signs = graph.tensors[part.node.name].number.bipolar
-        taps.append(_Tap(part.node.name, part.stream, _data(part.stream, signs), signs))
+        signs, turns = graph.tensors[part.node.name].number.bipolar, len(part.taps) > 1
+        taps += [_Tap(name, part.stream, _data(part.stream, signs), signs, turns) for name in part.taps]
+    taps.sort(key=lambda tap: graph.taps.index(tap.name))
     roms = {
         instance.rom: "".join(f"{word}\n" for word in instance.words).encode("ascii")
         for instance in instances
@@ -83,13 +89,14 @@ def write_files(files: Mapping[str, bytes], folder: Path) -> None:
         path.write_bytes(content)
 
 
-def compose(model: Model, directory: Path, interval: int | None = None) -> Composition:
+def compose(model: Model, directory: Path, interval: int | None = None, share_loops: bool = False) -> Composition:
     """Write the composed accelerator of a model into a new or empty folder, all at once; returns its plan.
 
-    `interval`: cycles between images that it is to keep, by default none. FileError where the folder exists and is not
-    empty, or cannot be written; ModelError as of `make_plan`.
+    `interval`: cycles between images that it is to keep, by default none; `share_loops`: one set of modules for all
+    steps of a loop. FileError where the folder exists and is not empty, or cannot be written; ModelError as of
+    `make_plan`.
     """
-    plan = make_plan(model, interval)
+    plan = make_plan(model, interval, share_loops)
     files = composed_files(plan)
     if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
         raise FileError(f"cannot write the folder {directory}: it exists already, and is not empty")

@@ -53,7 +53,8 @@ class Part:
     """A node's part of the design: its instances, in the order of the data, and the cycles that it takes an image.
 
     `stream`: that of its results, which is the node's tap; of a node without instances that of what it reads. `depths`:
-    of a join, those of the FIFOs at the ends of its two paths.
+    of a join, those of the FIFOs at the ends of its two paths. `taps`: of a node of a loop, the nodes of all steps
+    whose images come on the stream in turn, itself the last; else itself alone. `cycles` are of all of them.
     """
 
     node: Node
@@ -61,3 +62,4 @@ class Part:
     stream: Stream
     cycles: int
     depths: tuple[Depth, ...] = ()
+    taps: tuple[str, ...] = ()

@@ -11,29 +11,32 @@ from fxsim.devices.composed.depth import (
     depth,
     greatest_reach,
     linear_reach,
+    loop_reach,
     one_by_one_ports,
     product_ports,
     window_reach,
 )
+from fxsim.devices.composed.loops import Chain
 from fxsim.devices.composed.parts import BIPOLAR, Instance, Part, Stream
 from fxsim.errors import ModelError
-from fxsim.graph import INPUT, Graph
+from fxsim.graph import INPUT
 
 
 class Paths:
-    """The paths of a graph that part where a result is read several times, and join where a node reads two.
+    """The paths of a chain that part where a result is read several times, and join where a node reads two.
 
     `readers`: how often each result is read. ModelError, naming the node, where paths part that do not join again, two
     by two, before others do.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self.readers = dict.fromkeys(graph.tensors, 0)
-        self._inputs = {node.name: node.inputs for node in graph.nodes}
+    def __init__(self, chain: Chain) -> None:
+        self.readers = dict.fromkeys(chain.tensors, 0)
+        self._sizes = {name: tensor.size for name, tensor in chain.tensors.items()}
+        self._loops = {loop.result: loop for loop in chain.loops.values()}
         # For each result the last that every path to it passes, itself aside: of a join where its two paths part.
         self._before: dict[str, str] = {}
-        joins = dict.fromkeys(graph.tensors, 0)
-        for node in graph.nodes:
+        joins = dict.fromkeys(chain.tensors, 0)
+        for node in chain.nodes:
             for name in node.inputs:
                 self.readers[name] += 1
             self._before[node.name] = node.inputs[0]
@@ -64,12 +67,18 @@ class Paths:
         first, second = zip(ends, _ports(part), strict=True)
         return depth(first, second, sums), depth(second, first, sums)
 
-    def _reach(self, name: str, fork: str, parts: Mapping[str, Part]) -> Reach:
-        """The modules between a fork and a result."""
+    def _reach(self, name: str, fork: str, parts: Mapping[str, Part], within: bool = False) -> Reach:
+        """The modules between a fork and a result; `within`: the result is that of the body of a loop, and not more."""
         found: list[Reach] = []
         while name != fork:
+            loop = None if within else self._loops.get(name)
+            within = False
             part, before = parts[name], self._before[name]
-            if part.depths:
+            if loop is not None:
+                beats = self._sizes[name] // part.stream.lanes
+                body, before = self._reach(name, loop.entrance, parts, within=True), loop.source
+                found.append(loop_reach(body, len(loop.steps), beats))
+            elif part.depths:
                 both = (
                     self._reach(end, before, parts).then(Reach.held(fifo.beats)).then(port.reach)
                     for end, fifo, port in zip(part.node.inputs, part.depths, _ports(part), strict=True)

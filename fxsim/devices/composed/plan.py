@@ -3,7 +3,8 @@
 A stream carries an image row by row, in each row pixel by pixel, in each pixel channel by channel, `lanes` channels a
 beat. A module gives a beat a cycle at most; so a node takes as many cycles an image as it has beats to take, to move
 through its windows or to give, whichever are most. With an interval to keep, each stream has the fewest lanes that keep
-it. Where a result is read by several nodes its stream forks (paths.py).
+it. Where a result is read by several nodes its stream forks (paths.py). Steps of a loop may share their modules
+(loops.py); these then take an image for each step.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -27,6 +28,7 @@ from fxsim.contract import (
     window_places,
 )
 from fxsim.contract.arithmetic import Integers
+from fxsim.devices.composed.loops import Chain, Entrance, Loop, rolled
 from fxsim.devices.composed.parts import BIPOLAR, SIGNED, UNSIGNED, Instance, Part, Stream
 from fxsim.devices.composed.paths import Paths, forked, joined
 from fxsim.errors import ModelError
@@ -64,14 +66,18 @@ DESCRIPTION = "composed.toml"
 _DOT_W_MAX = 8
 """Widest second factor of a few_dot_product, in bits."""
 
+_ROUNDINGS = {Rounding.HALF_UP: 0, Rounding.FLOOR: 0, Rounding.HALF_EVEN: 1, Rounding.HALF_AWAY: 2, Rounding.DOUBLE: 3}
+"""ROUNDING of a few_affine; rounding down is half up of half a unit less."""
+
 STEPS_MAX = 255
 """Most thresholds of a channel, each of which has a comparator."""
 
 
 @dataclass(frozen=True)
 class Composition:
-    """A composed accelerator: its input's stream, its parts, in graph order, and the forks of streams between them.
+    """A composed accelerator: its input's stream, its parts, in graph order, and what leads streams between them.
 
+    `between`: forks, and the loops around bodies that all steps share. `result`: the stream of the last node's results.
     `interval`: cycles between images. None of its parts takes more cycles an image, and some part takes as many: images
     cannot come closer together.
     """
@@ -79,12 +85,13 @@ class Composition:
     model: Model
     source: Stream
     parts: tuple[Part, ...]
-    forks: tuple[Instance, ...] = ()
+    between: tuple[Instance, ...]
+    result: Stream
 
     @property
     def instances(self) -> tuple[Instance, ...]:
         """All modules of the design."""
-        return (*self.forks, *(instance for part in self.parts for instance in part.instances))
+        return (*self.between, *(instance for part in self.parts for instance in part.instances))
 
     @property
     def interval(self) -> int:
@@ -92,32 +99,67 @@ class Composition:
         return max(part.cycles for part in self.parts)
 
 
-def make_plan(model: Model, interval: int | None = None) -> Composition:
+def make_plan(model: Model, interval: int | None = None, share_loops: bool = False) -> Composition:
     """The plan of a model's accelerator, with one channel a beat, or as many as keep `interval` cycles an image.
 
+    `share_loops`: one set of modules for all steps of each loop, which takes each image as often as it has steps; by
+    default each step has its own.
+
     ModelError, naming the node, where the graph is no chain of operators that there are modules for, with paths that
-    part and join again, on images of rows, columns and channels; and where not even all channels a beat keep the
-    interval.
+    part and join again, on images of rows, columns and channels; where not even all channels a beat keep the interval;
+    and as of `rolled`.
     """
     graph = model.graph
     _refuse_others(graph)
-    paths = Paths(graph)
-    lanes = _lanes(graph, interval)
+    chain = rolled(graph) if share_loops else Chain(graph.nodes, graph.tensors)
+    paths = Paths(chain)
+    lanes = _lanes(chain, interval)
     parts: dict[str, Part] = {}
-    forks: list[Instance] = []
+    between: list[Instance] = []
     first = Stream("image", lanes[INPUT], graph.input.number.bits)
     # What is left of each result's streams, one for each place where it is read.
-    ends = {INPUT: forked(first, paths.readers[INPUT], forks)}
-    for number, node in enumerate(graph.nodes):
-        xs, y = graph.inputs_of(node), graph.tensors[node.name]
-        target = Stream(f"n{number}_{node.name.replace('.', '_')}", lanes[node.name], y.number.bits)
+    ends = {INPUT: forked(first, paths.readers[INPUT], between)}
+    # By result of a body: what its loop takes, and what the body does.
+    entered: dict[str, tuple[Loop, Number, Stream, Stream]] = {}
+    for number, node in enumerate(chain.nodes):
+        xs, y = chain.inputs_of(node), chain.tensors[node.name]
         sources = tuple(ends[name].pop(0) for name in node.inputs)
+        if isinstance(node.op, Entrance):
+            loop = chain.loops[node.name]
+            target = Stream(f"n{number}_{loop.name.replace('.', '_')}", lanes[node.name], y.number.bits)
+            entered[loop.result] = loop, xs[0].number, sources[0], target
+            ends[node.name] = forked(target, paths.readers[node.name], between)
+            continue
+        name, taps = chain.stood_for(node.name)
+        target = Stream(f"n{number}_{name.replace('.', '_')}", lanes[node.name], y.number.bits)
         part = _PARTS[type(node.op)](node, xs, y, sources, target)
+        part = replace(part, taps=taps, cycles=part.cycles * len(taps))
         if len(node.inputs) > 1:
             part = joined(part, paths.depths(part, parts, y.size // target.lanes))
         parts[node.name] = part
-        ends[node.name] = forked(part.stream, paths.readers[node.name], forks)
-    return Composition(model, first, _sharing(parts.values()), tuple(forks))
+        stream = part.stream
+        if node.name in entered:
+            stream = replace(stream, name=f"{stream.name}_last")
+            between.append(_loop(*entered[node.name], part.stream, stream, y.size // stream.lanes))
+        ends[node.name] = forked(stream, paths.readers[node.name], between)
+    (result,) = ends[graph.output]
+    return Composition(model, first, _sharing(parts.values()), tuple(between), result)
+
+
+def _loop(loop: Loop, x: Number, source: Stream, state: Stream, given: Stream, target: Stream, beats: int) -> Instance:
+    """The module that leads images of `beats` through a body: by `state` to it, by `given` from it."""
+    parameters = {
+        "STEPS": len(loop.steps),
+        "BEATS": beats,
+        "LANES": state.lanes,
+        "X_W": source.bits,
+        "X_SIGNED": int(x.signed and not x.bipolar),
+        "Y_W": state.bits,
+    }
+    note = f"{len(loop.steps)} steps of '{loop.name}', one after the other."
+    return Instance(
+        "frame_loop", f"{state.name}_steps", _texts(parameters), (source, given), (state, target), note=note
+    )
 
 
 def _sharing(parts: Iterable[Part]) -> tuple[Part, ...]:
@@ -156,8 +198,6 @@ def _refuse_others(graph: Graph) -> None:
 def _wrong(node: Node, xs: tuple[Tensor, ...], y: Tensor) -> tuple[str, str] | None:
     """The words for a node that there is no module for: what is taken, and what it has; else None."""
     op, x = node.op, xs[0]
-    if isinstance(op, Rescale) and op.rounding not in (Rounding.HALF_UP, Rounding.FLOOR):
-        return f"products rounded by '{Rounding.HALF_UP}' or '{Rounding.FLOOR}'", f"the rounding '{op.rounding}'"
     if isinstance(op, SumPool):
         if op.saturating:
             return "sums of windows that are not saturated on the way", "saturating ones"
@@ -209,8 +249,10 @@ def _depthwise(op: Operator) -> bool:
 # --- Lanes -----------------------------------------------------------------------------------------------------------
 
 
-def _lanes(graph: Graph, interval: int | None) -> dict[str, int]:
+def _lanes(graph: Chain, interval: int | None) -> dict[str, int]:
     """Channels a beat of every tensor's stream, each a divisor of its channels."""
+    # What comes back to the entrance of a loop has the lanes of what enters there.
+    back = {loop.result: loop.entrance for loop in graph.loops.values()}
     # All but sums of products leave in the lanes that they came in, and both that are added have the same.
     joined = {INPUT: INPUT}
     # What the lanes of a result have to divide, besides its channels.
@@ -228,15 +270,16 @@ def _lanes(graph: Graph, interval: int | None) -> dict[str, int]:
         elif isinstance(op, Linear | Argmax) or (isinstance(op, Conv) and not _depthwise(op)):
             names = ()
         joined[node.name] = joined[names[0]] if names else node.name
-        others = {joined[name] for name in names}
-        if len(others) > 1:
+        others = {joined[name] for name in (*names, *filter(None, [back.get(node.name)]))}
+        if others != {joined[node.name]}:
             joined = {name: joined[node.name] if group in others else group for name, group in joined.items()}
     channels: dict[str, int] = {}
     for name, tensor in graph.tensors.items():
         channels[joined[name]] = gcd(channels.get(joined[name], 0), tensor.shape[-1], parts.get(name, 0))
     needed: dict[str, int] = {}
     for name, tensor in graph.tensors.items():
-        moved = [tensor.size, *(_moved(node, tensor) for node in graph.nodes if name in node.inputs)]
+        moved = [tensor.size * graph.times(name)]
+        moved += [_moved(node, tensor) * graph.times(node.name) for node in graph.nodes if name in node.inputs]
         for values in moved:
             least = 1 if interval is None else _least_lanes(name, channels[joined[name]], values, interval)
             needed[joined[name]] = max(least, needed.get(joined[name], 1))
@@ -447,10 +490,12 @@ def _scaled(
     shift: list[int] | None = None,
     bias: list[int] | None = None,
     relu: bool = False,
+    rounding: Rounding = Rounding.HALF_UP,
 ) -> Instance:
     """The module of y = clip(round_shift(x * weight + added, shift) + bias), with constants that come round.
 
     What is not given is 1 for `weight`, else 0; one value stands for all. `ends`: least and greatest that is shifted.
+    `rounding`: where the module's ties go; what it asks of `added` is in it.
     """
     weights, adds, shifts, biases = weight or [1], added or [0], shift or [0], bias or [0]
     count = max(map(len, (weights, adds, shifts, biases)))
@@ -480,6 +525,7 @@ def _scaled(
         "Y_W": target.bits,
         "Y_SIGNED": int(y.signed),
         "RELU": int(relu),
+        "ROUNDING": _ROUNDINGS[rounding],
     }
     texts = {**_texts(parameters), "C_FILE": f'"{rom}"'}
     return Instance("few_affine", f"{target.name}_scaled", texts, (source,), (target,), rom, words)
@@ -487,7 +533,7 @@ def _scaled(
 
 def _affine(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) -> Part:
     """All that scales the values of a channel, or moves those of a place, by constants."""
-    op, relu = node.op, False
+    op, relu, rounding = node.op, False, Rounding.HALF_UP
     ends = x.number.low, x.number.high
     constants: dict[str, Integers] = {}
     if isinstance(op, Affine):
@@ -495,10 +541,13 @@ def _affine(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) ->
     elif isinstance(op, MultiplyAdd):
         constants = {"weight": op.weight, "added": op.bias, "shift": op.shift}
     elif isinstance(op, Rescale):
-        product = op.addend.astype(np.int64) * op.multiplier
-        if op.rounding is Rounding.FLOOR:
+        product, rounding = op.addend.astype(np.int64) * op.multiplier, op.rounding
+        if rounding is Rounding.FLOOR:
             # floor(a) = round(a - 1/2), of all a that are whole multiples of a power of two, and none of a whole one.
             product = product - (np.int64(1) << op.shift.astype(np.int64) >> 1)
+        if rounding is Rounding.DOUBLE:
+            # The module drops what is below 2^31 before the second rounding: with half of that added it is the first.
+            product = product + np.where(op.shift > 31, np.int64(1) << 30, 0)
         constants = {"weight": op.multiplier, "added": product, "shift": op.shift, "bias": op.bias}
     elif isinstance(op, Position):
         constants = {"added": op.table}
@@ -513,7 +562,9 @@ def _affine(node: Node, x: Tensor, y: Tensor, source: Stream, target: Stream) ->
         for weight, add in zip(*(each * count if len(each) == 1 else each for each in (weights, adds)), strict=True)
         for end in ends
     ]
-    scaled = _scaled(x.number, y.number, source, target, (min(found), max(found)), relu=relu, **lists)
+    scaled = _scaled(
+        x.number, y.number, source, target, (min(found), max(found)), relu=relu, rounding=rounding, **lists
+    )
     return Part(node, (scaled,), target, x.size // source.lanes)
 
 

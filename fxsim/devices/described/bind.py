@@ -213,7 +213,7 @@ def bind_as_far_as_it_fits(path: Path, model: Model, findings: Findings, base: P
         listed=listed,
         verilog=verilog,
         parameters=parameters,
-        wrapper=head + wrapper_tail(taps),
+        wrapper=head + wrapper_tail(taps, in_turn=True),
         inputs=into,
         output=out,
         taps=tuple(taps),

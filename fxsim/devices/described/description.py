@@ -88,7 +88,8 @@ class Tap(Packing, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `name` and the expressions may hold `{i}` (or another word): then it stands for every tap of the model whose name
     has a whole number there, which replaces it everywhere. `multiplex`: of several taps the same word, where in each
-    job they come one after the other on the same signals, in the order of the model.
+    job, or of each image of a design of streams, they come one after the other on the same signals, in the order of the
+    model.
     """
 
     name: Text
@@ -179,8 +180,8 @@ class Description(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
             steps = [step.kind for step in (*self.setup, *self.run, *self.error) if step.kind != "wait"]
             if steps and self.registers is None:
                 raise ValueError(f"a step '{steps[0]}' needs registers")
-        elif any(tap.multiplex is not None for tap in self.tap):
-            raise ValueError("taps are multiplexed in a design that works off jobs only")
+        elif late := [tap.name for tap in self.tap if tap.multiplex is not None and tap.valid is None]:
+            raise ValueError(f"tap '{late[0]}' is multiplexed, and has no valid: expected one in a design of streams")
         elif self.ram or self.axi4 or self.region or self.registers is not None or self.setup or self.error:
             raise ValueError("memories and registers need a control or run, which say how a job runs")
         else:

@@ -1,7 +1,7 @@
 """A kit for any simulator: stimulus, expected values, memory files, Verilog, and a plain testbench in Verilog-2005."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,7 @@ from fxsim.devices.described.bind import Bound
 from fxsim.devices.described.jobs.bind import BoundJobs
 from fxsim.devices.described.layout import DescribedLayout
 from fxsim.devices.described.packing import Beats, turned
-from fxsim.devices.described.wrapper import BoundTap
+from fxsim.devices.described.wrapper import BoundTap, turns
 from fxsim.errors import StimulusError
 
 STIMULUS = "stimulus.hex"
@@ -189,7 +189,11 @@ def kit_streams(bound: Bound) -> tuple[KitStream, ...]:
             axi=out.axi,
         )
     ]
-    return (*streams, *(tap_stream(n, tap) for n, tap in enumerate(bound.taps)))
+    _, whose = turns(bound.taps)
+    for n, tap in enumerate(bound.taps):
+        stream = tap_stream(n, tap)
+        streams.append(replace(stream, valid=f"{whose[tap.name]} && ({tap.valid})") if tap.name in whose else stream)
+    return tuple(streams)
 
 
 def tap_stream(n: int, tap: BoundTap) -> KitStream:
@@ -218,7 +222,9 @@ def stream_bench(layout: DescribedLayout, x: Integers, values: Mapping[str, Inte
     """The testbench of a design with input streams and an output, on images whose taps have these `values`."""
     bound = layout.bound
     streams = kit_streams(bound)
-    watched = kit_watched(streams) + kit_together([stream.tag for stream in streams])
+    counted, _ = turns(bound.taps)
+    watched = "".join(f"{line}\n" for line in counted)
+    watched += kit_watched(streams) + kit_together([stream.tag for stream in streams])
     text = _TESTBENCH.read_text(encoding="utf-8")
     parts = {"INSTANCE": _instance(bound), "STREAMS": watched, **_feeds(bound)}
     for name, part in parts.items():

@@ -126,16 +126,53 @@ def bare_head(description: Description, parameters: Mapping[str, int]) -> str:
     return f"module {TOP};\n  {description.top}{parameter_list(parameters)} {INSTANCE} ();\n"
 
 
-def wrapper_tail(taps: Sequence[BoundTap]) -> str:
-    """The wrapper's end: assignments that show the taps, in order."""
+def turns(taps: Sequence[BoundTap]) -> tuple[list[str], dict[str, str]]:
+    """Verilog that counts the beats of taps that take turns, image by image, and for each when it has its turn.
+
+    The first of those with one word, in the order of the model, has all its beats of an image, then the next one; after
+    the last of them the next image begins. It reads `clk`, and begins anew with `rst`.
+    """
+    words = list(dict.fromkeys(tap.multiplex for tap in taps if tap.multiplex is not None))
+    lines: list[str] = []
+    whose: dict[str, str] = {}
+    for number, word in enumerate(words):
+        own = [tap for tap in taps if tap.multiplex == word]
+        turn, beat = f"turn_{number}", f"turn_{number}_beat"
+        whose |= {tap.name: f"{turn} == 32'd{at}" for at, tap in enumerate(own)}
+        last = "".join(f"{turn} == 32'd{at} ? 32'd{tap.beats.beats - 1} : " for at, tap in enumerate(own)) + "32'd0"
+        passes = " || ".join(f"({whose[tap.name]} && ({tap.valid}) && ({tap.ready or _ONE}))" for tap in own)
+        lines += [
+            f"  reg [31:0] {turn} = 32'd0;",
+            f"  reg [31:0] {beat} = 32'd0;",
+            f"  wire {turn}_passes = {passes};",
+            f"  wire {turn}_ends = {beat} == ({last});",
+            "  always @(posedge clk)",
+            "    if (rst) begin",
+            f"      {turn} <= 32'd0;",
+            f"      {beat} <= 32'd0;",
+            f"    end else if ({turn}_passes) begin",
+            f"      {beat} <= {turn}_ends ? 32'd0 : {beat} + 32'd1;",
+            f"      if ({turn}_ends) {turn} <= {turn} == 32'd{len(own) - 1} ? 32'd0 : {turn} + 32'd1;",
+            "    end",
+        ]
+    return lines, whose
+
+
+def wrapper_tail(taps: Sequence[BoundTap], in_turn: bool = False) -> str:
+    """The wrapper's end: assignments that show the taps, in order.
+
+    `in_turn`: those of one word under `multiplex` are shown in their turns, image by image; else somebody else does.
+    """
     if not taps:
         return "  assign mon_valid = 1'b0;\n  assign mon_ready = 1'b0;\n  assign mon_data = 8'b0;\nendmodule\n"
-    lines, at = [], 0
+    lines, whose = turns(taps) if in_turn else ([], {})
+    at = 0
     for i, tap in enumerate(taps):
         bits = tap.beats.lanes * tap.beats.number.bits
+        valid = f"{whose[tap.name]} && ({tap.valid})" if tap.name in whose else tap.valid or _ZERO
         lines += [
             f"  wire [{bits - 1}:0] tap_{i} = {tap.data};",
-            f"  assign mon_valid[{i}] = {tap.valid or _ZERO};",
+            f"  assign mon_valid[{i}] = {valid};",
             f"  assign mon_ready[{i}] = {tap.ready or _ONE};",
             *_to_slots("mon_data", at, f"tap_{i}", tap.beats),
         ]

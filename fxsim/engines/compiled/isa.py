@@ -91,25 +91,28 @@ tile_columns, tile_rows, tile_depth, tile_lanes, channels_depth, has_runs = (
 def instruction_sets() -> tuple[Isa, ...]:
     """The instruction sets that this CPU can run, the fastest first."""
     # What Numba generates code for: the host's features, unless NUMBA_CPU_FEATURES or NUMBA_ENABLE_AVX state others.
-    stated = config.CPU_FEATURES
+    return _able(llvmlite.binding.get_host_cpu_features, config.CPU_FEATURES, bool(config.ENABLE_AVX))
+
+
+@functools.cache
+def _able(ask: Callable[[], dict[str, bool]], stated: str | None, avx: bool) -> tuple[Isa, ...]:
+    """The instruction sets of features that are stated, or else asked for, which takes longer than to compute an image.
+
+    `avx`: whether features of AVX count where they are asked for.
+    """
     if stated is None:
-        host = _host_features(llvmlite.binding.get_host_cpu_features)
-        has = {name for name in host if config.ENABLE_AVX or not name.startswith("avx")}
+        has = {name for name, there in ask().items() if there and (avx or not name.startswith("avx"))}
     else:
         has = {feature[1:] for feature in stated.split(",") if feature.startswith("+")}
     return tuple(ISAS[name] for name, choices in _NEEDED.items() if any(has.issuperset(needed) for needed in choices))
 
 
-@functools.cache
-def _host_features(ask: Callable[[], dict[str, bool]]) -> frozenset[str]:
-    """The features that the CPU has; asking takes longer than to compute an image."""
-    return frozenset(name for name, there in ask().items() if there)
-
-
 def instruction_set(name: str | None = None) -> Isa:
     """The one named, by default the one that FXSIM_ISA names or else the fastest; StimulusError where it cannot run."""
-    sets = {isa.name: isa for isa in instruction_sets()}
-    wanted = name or os.environ.get(ISA_VARIABLE) or next(iter(sets))
-    if wanted not in sets:
-        raise StimulusError(f"instruction set '{wanted}' cannot run here, expected one of: {', '.join(sets)}")
-    return sets[wanted]
+    sets = instruction_sets()
+    wanted = name or os.environ.get(ISA_VARIABLE) or sets[0].name
+    for isa in sets:
+        if isa.name == wanted:
+            return isa
+    names = ", ".join(isa.name for isa in sets)
+    raise StimulusError(f"instruction set '{wanted}' cannot run here, expected one of: {names}")

@@ -11,6 +11,7 @@ does not grow with the number of images.
 import functools
 import math
 import os
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -21,7 +22,7 @@ import numpy as np
 from fxsim.contract.arithmetic import Integers
 from fxsim.engines.compiled.isa import Isa, instruction_set
 from fxsim.engines.compiled.kernel import compute
-from fxsim.engines.compiled.layout import UInt8, panels, space
+from fxsim.engines.compiled.layout import ALIGNMENT, UInt8, panels, rounded_up, space
 from fxsim.engines.compiled.pixel_program import (
     SPARE_BYTES,
     PackedPixels,
@@ -50,6 +51,9 @@ _KEPT_BYTES = (1 << 20, 1 << 30)
 
 _KEPT_PROGRAMS = 16
 """Programs kept for a graph and an instruction set: lowering takes longer than to compute one image."""
+
+_ROOM_BYTES = 1 << 20
+"""Most bytes of working space that a thread keeps from one run to the next."""
 
 _BATCH_BYTES = 192 << 10
 """Bytes of input a thread takes per batch: large enough that taking it costs nothing, small enough that all threads
@@ -187,6 +191,26 @@ def _give_back(room: UInt8) -> None:
         _spare[:] = [room]
 
 
+_rooms = threading.local()
+
+
+def _room(sizes: tuple[int, ...]) -> list[UInt8]:
+    """Space of the calling thread to work in: parts of so many bytes, each as `space` gives it, with any content.
+
+    A thread keeps its space, up to `_ROOM_BYTES`, for its next run, which begins where the one before has ended: fresh
+    memory is cleared, and in no cache.
+    """
+    starts = [0]
+    for size in sizes:
+        starts.append(starts[-1] + rounded_up(size, ALIGNMENT) + ALIGNMENT)
+    whole: UInt8 | None = getattr(_rooms, "whole", None)
+    if whole is None or whole.size < starts[-1]:
+        whole = space(starts[-1])
+        if whole.size <= _ROOM_BYTES:
+            _rooms.whole = whole
+    return [whole[start : start + size] for start, size in zip(starts, sizes, strict=False)]
+
+
 def _block(graph: Graph) -> int:
     """Images computed together: whole panels, and enough of them that reading the parameters costs little."""
     tensors = [panels(graph.input_shape), *(panels(shape) for shape in graph.shapes.values() if len(shape) == 2)]
@@ -276,7 +300,8 @@ class _Panels(_Programs):
     def worker(
         self, compute: Callable[..., None], program: Program, images: Integers, out: UInt8, spent: Int64
     ) -> Callable[[int, int], None]:
-        arena, packed, scratch = space(program.arena), space(program.packed), space(program.scratch).view(np.int8)
+        arena, packed, scratch = _room((program.arena, program.packed, program.scratch))
+        scratch = scratch.view(np.int8)
 
         def work(first: int, last: int) -> None:
             compute(
