@@ -128,6 +128,55 @@ def test_every_quantised_tensor_is_that_of_onnxruntime(form: str, kinds: tuple[s
     assert "by ONNX Runtime's rule in float32, the same for every sum" in model.provenance["requantisation"]
 
 
+@pytest.mark.parametrize("form", ["QOperator", "QDQ"])
+def test_a_trained_network_classifies_digits_as_onnxruntime_does(form: str, tmp_path: Path) -> None:
+    """A dense network trained on scikit-learn's digits: codes of both layers, and held-out pictures' classes."""
+    datasets, neural = pytest.importorskip("sklearn.datasets"), pytest.importorskip("sklearn.neural_network")
+    pictures, labels = datasets.load_digits(return_X_y=True)
+    pictures = (pictures / 16).astype(np.float32)
+    trained = neural.MLPClassifier((24,), max_iter=200, random_state=1, tol=0.02).fit(pictures[:1200], labels[:1200])
+    constants = [
+        numpy_helper.from_array(array.astype(np.float32), f"{kind}{at}")
+        for kind, arrays in (("w", trained.coefs_), ("b", trained.intercepts_)) for at, array in enumerate(arrays)
+    ]  # fmt: skip
+    node = helper.make_node
+    nodes = [node("Gemm", ["x", "w0", "b0"], ["h"]), node("Relu", ["h"], ["r"]), node("Gemm", ["r", "w1", "b1"], ["y"])]
+    ends = [helper.make_tensor_value_info(n, 1, ["n", size]) for n, size in (("x", 64), ("y", 10))]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], constants)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "float.onnx"
+    )
+
+    class Training(quantization.CalibrationDataReader):  # type: ignore[misc,name-defined]  # it may be absent
+        """Pictures that the network was trained on."""
+
+        def __init__(self) -> None:
+            self.left = iter(np.split(pictures[:200], 20))
+
+        def get_next(self) -> dict[str, Array] | None:
+            """Ten more of them."""
+            found = next(self.left, None)
+            return None if found is None else {"x": found}
+
+    quantization.quantize_static(
+        tmp_path / "float.onnx", tmp_path / "q.onnx", Training(), quant_format=getattr(quantization.QuantFormat, form),
+        activation_type=quantization.QuantType.QInt8, weight_type=quantization.QuantType.QInt8, per_channel=True,
+    )  # fmt: skip
+    model = import_qonnx(tmp_path / "q.onnx")
+    origins = dict(text.split(" = ", 1) for text in model.provenance["tensors of the file"].split(", ") if "=" in text)
+    kept = {tap: name.partition(" + ") for tap, name in origins.items() if tap.startswith("requant")}
+    first = next(n.output[0] for n in onnx.load(tmp_path / "q.onnx").graph.node if n.op_type == "QuantizeLinear")
+    names = [first, "y", *(name for name, _, _ in kept.values())]
+    found = tensors_of(tmp_path / "q.onnx", names, pictures[1200:], optimised=True)
+    taps = fxsim.run(model, found[first][:, None, None], "all")
+    assert len(kept) == 2
+    for tap, (name, _, moved) in kept.items():
+        np.testing.assert_array_equal(taps[tap][:, 0, 0].astype(int) - int(moved or 0), found[name], tap)
+    classes = taps[model.graph.nodes[-1].name][:, 0, 0].argmax(axis=1)
+    np.testing.assert_array_equal(classes, found["y"].argmax(axis=1))
+    assert (classes == labels[1200:]).mean() > 0.8
+
+
 @pytest.mark.verilator
 def test_an_8_bit_model_runs_composed(tmp_path: Path) -> None:
     """A QDQ model with zero points in Verilog of its own: the file's codes, every tap equal, with stalls and resets."""
