@@ -751,7 +751,7 @@ def test_control_of_simd_is_verilators_and_every_value_is_right(small: Model) ->
         assert wide.streams.output.compared == LANES * plain.streams.output.compared
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.yosys
 def test_control_of_simd_that_an_image_reaches_in_one_lane_ends_the_run(small: Model, tmp_path: Path) -> None:
     """Parameters that are read wrong once a word of an image began with 99: where the images agree none is refused."""

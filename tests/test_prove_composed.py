@@ -96,7 +96,7 @@ def test_modules_are_proved(module: str, parameters: dict[str, int]) -> None:
     check_proved(module, parameters)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("module", "parameters"), MORE)
 def test_modules_of_other_sizes_are_proved(module: str, parameters: dict[str, int]) -> None:
     """So are other sizes, among them each edge of what is a memory, a counter, a path of its own."""
@@ -168,7 +168,7 @@ def test_broken_modules_are_not_proved(module: str, parameters: dict[str, int], 
     assert refuted
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("module", "parameters", "file", "old", "new"), MORE_FAULTS)
 def test_further_broken_modules_are_not_proved(
     module: str, parameters: dict[str, int], file: str, old: str, new: str

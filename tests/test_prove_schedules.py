@@ -79,7 +79,7 @@ def test_modules_are_proved(module: str, parameters: dict[str, int]) -> None:
     check_proved(module, parameters)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("module", "parameters"), MORE)
 def test_further_modules_are_proved(module: str, parameters: dict[str, int]) -> None:
     """So are the others, and other parameters."""
@@ -140,7 +140,7 @@ def test_broken_modules_are_refuted(module: str, parameters: dict[str, int], fil
     check_refuted(module, parameters, broken(file, old, new))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("module", "parameters", "file", "old", "new"), MORE_FAULTS)
 def test_further_broken_modules_are_refuted(
     module: str, parameters: dict[str, int], file: str, old: str, new: str
